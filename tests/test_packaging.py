@@ -1,0 +1,71 @@
+"Wheel and source distribution hold the package and nothing else; what is installed from them works on its own."
+import configparser, email, os, shutil, sys, tarfile, zipfile
+
+import pytest
+
+from notebooks import LIB, ROOT, succeed
+
+CFG = configparser.ConfigParser(delimiters=['='])
+CFG.read(ROOT/'settings.ini', encoding='utf-8')
+CFG = CFG['DEFAULT']
+FILES = {f'dsdist/{p.relative_to(LIB).as_posix()}' for p in LIB.rglob('*.py')}
+
+
+@pytest.fixture(scope='module')
+def built(tmp_path_factory):
+    "(wheel, source distribution), built offline from a copy of the checkout"
+    work = tmp_path_factory.mktemp('build')
+    copy = work/'dsdist'
+    skip = shutil.ignore_patterns('.git', '.venv', 'venv', '_docs', '_docsrc', '_proc', 'build', 'dist', '*.egg-info', '__pycache__', '.pytest_cache')
+    shutil.copytree(ROOT, copy, ignore=skip)
+    succeed([sys.executable, '-m', 'build', '--no-isolation', '--outdir', str(work/'out'), str(copy)])
+    return next((work/'out').glob('*.whl')), next((work/'out').glob('*.tar.gz'))
+
+
+def test_wheel_holds_the_package_only(built):
+    names = set(zipfile.ZipFile(built[0]).namelist())
+    info = f"dsdist-{CFG['version']}.dist-info/"
+    assert {n for n in names if not n.startswith(info)} == FILES
+    assert info + 'licenses/LICENSE' in names
+
+
+def test_sdist_holds_what_builds_the_package_only(built):
+    with tarfile.open(built[1]) as tar: names = {m.name.partition('/')[2] for m in tar.getmembers() if m.isfile()}
+    needed = {'setup.py', 'settings.ini', 'README.md', 'LICENSE'}
+    made = {n for n in names if n.startswith('dsdist.egg-info/')} | {'PKG-INFO', 'setup.cfg'}
+    assert names - made == FILES | needed
+
+
+def test_metadata(built):
+    wheel = zipfile.ZipFile(built[0])
+    meta = email.message_from_bytes(wheel.read(f"dsdist-{CFG['version']}.dist-info/METADATA"))
+    assert meta['Version'] == CFG['version'] and meta['License-Expression'] == 'Apache-2.0'
+    assert f'__version__ = "{CFG["version"]}"' in (LIB/'__init__.py').read_text(encoding='utf-8')
+    extras = {k[:-len('_requirements')] for k in CFG if k.endswith('_requirements')}
+    assert set(meta.get_all('Provides-Extra')) == extras
+    plain = [r for r in meta.get_all('Requires-Dist') if 'extra ==' not in r]
+    assert len(plain) == len(CFG['requirements'].split())
+    assert '](nbs/' not in meta.get_payload(), "PyPI cannot follow links into the checkout"
+
+
+def test_console_script(built):
+    points = zipfile.ZipFile(built[0]).read(f"dsdist-{CFG['version']}.dist-info/entry_points.txt").decode()
+    assert 'dsdist = dsdist.cli:main' in points
+
+
+def test_installed_wheel_works_away_from_the_checkout(built, tmp_path):
+    succeed([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-index', '--target', str(tmp_path), str(built[0])])
+    modules = sorted(f.removesuffix('.py').removesuffix('/__init__').replace('/', '.') for f in FILES)
+    script = f'''
+import importlib, sys
+import dsdist
+from importlib.metadata import distribution
+assert dsdist.__file__.startswith(sys.argv[1]), dsdist.__file__
+assert dsdist.__version__ == {CFG["version"]!r}
+for name in {modules!r}: importlib.import_module(name)
+dev = [m for m in ("fastcore", "nbdev", "execnb", "IPython", "pytest", "sphinx") if m in sys.modules]
+assert not dev, dev
+entry, = (e for e in distribution("dsdist").entry_points if e.group == "console_scripts")
+assert callable(entry.load())
+'''
+    succeed([sys.executable, '-c', script, str(tmp_path)], cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(tmp_path)})
