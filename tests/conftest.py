@@ -23,8 +23,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope='session')
 def quiet():
-    "The environment of a notebook or a command under test: no bars, no display, kernels interpreted"
-    return {**os.environ, 'TQDM_DISABLE': '1', 'TRITON_INTERPRET': '1', 'MPLBACKEND': 'Agg', 'PYTHONUTF8': '1'}
+    "The environment of a notebook or a command under test: no bars, no display, kernels interpreted, one thread for nets this small"
+    return {**os.environ, 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'TRITON_INTERPRET': '1', 'MPLBACKEND': 'Agg', 'PYTHONUTF8': '1'}
 
 
 @pytest.fixture(scope='session')

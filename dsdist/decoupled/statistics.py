@@ -51,7 +51,7 @@ class ClassStatistics:
         "The features of each class, a list of `(n_c,d)`."
         return [self.features[self.labels == c] for c in range(len(self.counts))]
 
-# %% ../../nbs/decoupled/51_statistics.ipynb #9887443d
+# %% ../../nbs/decoupled/51_statistics.ipynb #8d1c60b9
 def class_statistics(model:nn.Module, # teacher, takes pixels in [0,1]
                      ds, # `MemoryImages` or `FileImages`
                      n_classes:int, # K
@@ -67,15 +67,20 @@ def class_statistics(model:nn.Module, # teacher, takes pixels in [0,1]
     counts = torch.bincount(ds.labels, minlength=n_classes).double()
     if not counts.all(): raise UserError(f"class {int((counts == 0).nonzero()[0])} has no image, so it has no statistics")
     model.to(device).eval()
-    sums,features = None,[]
+    sums,features = [],[]
     with torch.no_grad(), Taps(model, names) as taps:
         for x,y,_ in batches(ds, batch_size, device, desc):
             model(x)
             features.append(taps.features.float().cpu())
-            moments = [row_moments(a) for a in taps.inputs]
-            parts = [torch.stack([m.double(), v.double(), m.double().square()]) for m,v in moments]
-            sums = sums or [p.new_zeros(3, n_classes, p.shape[-1]) for p in parts]
-            for s,p in zip(sums, parts): s.index_add_(1, y, p)
+            _add(sums, taps.inputs, y, n_classes)
     m,v,q = zip(*[(s/counts.to(s.device)[:,None]).cpu() for s in sums])
-    return ClassStatistics(torch.cat(features), ds.labels, counts, taps.names, list(m), list(v),
-                           [(b-a.square()).clamp(min=0) for a,b in zip(m, q)])
+    between = [(b-a.square()).clamp(min=0) for a,b in zip(m, q)]
+    return ClassStatistics(torch.cat(features), ds.labels, counts, taps.names, list(m), list(v), between)
+
+# %% ../../nbs/decoupled/51_statistics.ipynb #a6ec5641
+def _add(sums, inputs, y, n_classes):
+    "Add a batch's means, variances and squared means to the sums of each layer and class, in float64."
+    for l,a in enumerate(inputs):
+        m,v = (t.double() for t in row_moments(a))
+        if l == len(sums): sums.append(m.new_zeros(3, n_classes, m.shape[1]))
+        sums[l].index_add_(1, y, torch.stack([m, v, m.square()]))

@@ -5,24 +5,24 @@
 # %% auto #0
 __all__ = ['STARTS', 'first_images', 'wmdd']
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #7a7a861a
-import json, time
+# %% ../../nbs/decoupled/53_wmdd.ipynb #58eaa2fc
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..core import choose
+from ..core import choose, generator
 from ..data.augment import Augment
 from ..data.sources import ImageData, batches, load_data
-from .recover import recover
+from .recover import check_recovery, recover
 from .statistics import class_statistics
 from ..distilled import DistilledSet
 from ..ot.barycenter import Anchors, kmeans
 from ..train.squeeze import Teacher, provenance, squeeze
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #53a2afa2
+# %% ../../nbs/decoupled/53_wmdd.ipynb #d93222fd
 STARTS = ('mean', 'real', 'noise')
 
 def first_images(data:ImageData, # what is distilled
@@ -34,24 +34,28 @@ def first_images(data:ImageData, # what is distilled
 
     Raises `UserError` for another kind of start."""
     choose('start', start, STARTS)
+    members = [(data.train.labels == c).nonzero()[:,0] for c in range(data.n_classes)]
+    if start == 'noise': return _noise(data, *anchors.centres.shape[:2], seed)
+    if start == 'mean': return _cell_means(data, anchors, members)
+    return data.train.gather(torch.cat([m[i.cpu()] for m,i in zip(members, anchors.nearest)])).float()/255
+
+# %% ../../nbs/decoupled/53_wmdd.ipynb #d0a3286d
+def _cell_means(data, anchors, members):
+    "The mean image of every cell, in one pass over the data."
     K,k,_ = anchors.centres.shape
-    members = [(data.train.labels == c).nonzero()[:,0] for c in range(K)]
-    if start == 'real': return data.train.gather(torch.cat([m[a] for m,a in zip(members, anchors.nearest)])).float()/255
-    if start == 'noise': return _noise(data, K, k, seed)
     cell = torch.empty(len(data.train), dtype=torch.int64)
-    for c,(m,l) in enumerate(zip(members, anchors.labels)): cell[m] = c*k+l
+    for c,(m,l) in enumerate(zip(members, anchors.labels)): cell[m] = c*k+l.cpu()
     total = torch.zeros(K*k, data.channels, data.size, data.size)
     for x,_,i in batches(data.train): total.index_add_(0, cell[i], x)
-    return total/cell.bincount(minlength=K*k).clamp(min=1)[:,None,None,None]
+    return total/cell.bincount(minlength=K*k)[:,None,None,None]
 
 def _noise(data, K, k, seed):
     "Gaussian noise with the data's mean and standard deviation, a stream for each image."
-    from dsdist.core import generator
-    m,s = (torch.tensor(v)[:,None,None] for v in (data.mean, data.std))
-    shape = data.channels,data.size,data.size
-    return torch.stack([(m+s*torch.randn(shape, generator=generator(seed, 'start', c, j))).clamp(0, 1) for c in range(K) for j in range(k)])
+    mean,std = (torch.tensor(v)[:,None,None] for v in (data.mean, data.std))
+    draw = lambda c,j: torch.randn(data.channels, data.size, data.size, generator=generator(seed, 'start', c, j))
+    return torch.stack([mean+std*draw(c, j) for c in range(K) for j in range(k)]).clamp(0, 1)
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #4dcfc274
+# %% ../../nbs/decoupled/53_wmdd.ipynb #45bf3adb
 def wmdd(data:ImageData, # what to distil; only its training part is touched
          ipc:int, # images per class
          source:Teacher|None=None, # the teacher; `None`: one is trained first with the defaults of `squeeze`
@@ -70,17 +74,16 @@ def wmdd(data:ImageData, # what to distil; only its training part is touched
 
     Raises `UserError` when `ipc` does not fit the data, or the teacher belongs to other data.
     Source: WMDD, [Liu et al. 2025](https://arxiv.org/abs/2311.18531); differences are listed in this notebook."""
-    begin = time.time()
+    begin,settings = time.time(),dict(steps=steps, lr=lr, feature=feature, bn=bn, augment=augment)
     data.check_ipc(ipc)
     choose('start', start, STARTS)
+    check_recovery(**settings)
     teacher = source or squeeze(data, seed=seed, device=device)
     teacher.check(data.classes, data.channels, data.size)
     stats = class_statistics(teacher.model, data.train, data.n_classes, device=device, desc='statistics')
     anchors = kmeans(stats.by_class(), ipc, seed=seed)
-    labels = torch.arange(data.n_classes).repeat_interleave(ipc)
-    images,losses = recover(teacher, stats, first_images(data, anchors, start, seed), labels, anchors.centres.flatten(0, 1), steps=steps, lr=lr,
-                            feature=feature, bn=bn, augment=augment, work=work, seed=seed, device=device)
-    settings = dict(ipc=ipc, steps=steps, lr=lr, feature=feature, bn=bn, start=start, augment=asdict(augment))
-    card = provenance('wmdd', data, settings, seed, time.time()-begin, teacher)
-    card.update(distortion=anchors.distortion.tolist(), losses={n: losses[:,i].tolist() for i,n in enumerate(('features', 'statistics'))})
+    init,labels = first_images(data, anchors, start, seed),torch.arange(data.n_classes).repeat_interleave(ipc)
+    images,losses = recover(teacher, stats, init, labels, anchors.centres.flatten(0, 1), **settings, work=work, seed=seed, device=device)
+    card = provenance('wmdd', data, dict(settings, ipc=ipc, start=start, augment=asdict(augment)), seed, time.time()-begin, teacher)
+    card.update(distortion=anchors.distortion.tolist(), losses=dict(features=losses[:,0].tolist(), statistics=losses[:,1].tolist()))
     return DistilledSet(images, labels, classes=data.classes, card=card).quantised()

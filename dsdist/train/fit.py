@@ -87,7 +87,7 @@ def learning_rates(lr:float, # the highest rate
 OPTIMISERS = {'adamw': lambda ps,lr,wd: torch.optim.AdamW(ps, lr, weight_decay=wd),
               'sgd': lambda ps,lr,wd: torch.optim.SGD(ps, lr, momentum=.9, nesterov=True, weight_decay=wd)}
 
-# %% ../../nbs/train/40_fit.ipynb #c3a421fd
+# %% ../../nbs/train/40_fit.ipynb #14c8b874
 def fit(model:nn.Module, # takes pixels in [0,1]; trained in place, on `device` and in eval mode afterwards
         ds, # images to train on: `MemoryImages`, `FileImages` or `DistilledSet`
         n_classes:int, # K
@@ -119,8 +119,8 @@ def fit(model:nn.Module, # takes pixels in [0,1]; trained in place, on `device` 
     model.to(device).train()
     opt = OPTIMISERS[optimiser](model.parameters(), lr, weight_decay)
     mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True) if ema else None
-    losses,good = [],_copy(model)
-    for t,rate in enumerate(progress(learning_rates(lr, steps, warmup).tolist(), desc) if desc else learning_rates(lr, steps, warmup).tolist()):
+    losses,good,rates = [],_copy(model),learning_rates(lr, steps, warmup).tolist()
+    for t,rate in enumerate(progress(rates, desc) if desc else rates):
         for group in opt.param_groups: group['lr'] = rate
         losses.append(_step(model, opt, *views.batch(t), teacher, temperature, bf16))
         if mean: mean.update_parameters(model)

@@ -1,0 +1,292 @@
+"""The shell: what it prints, where, its exit codes, and that a mistake is one sentence and changes nothing.
+
+Most commands run in this process, through the same `main` that the shell calls; a few run as the installed command."""
+import hashlib, io, json, os, shutil, signal, subprocess, sys, sysconfig, time
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import dsdist
+from dsdist.cli import main
+
+DSDIST = str(Path(sysconfig.get_path('scripts'))/'dsdist')
+NET = 'convnet-w8'
+
+
+def run(line):
+    "(exit code, standard output, standard error) of a command, here and now"
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end: main(line.split())
+    return end.value.code, out.getvalue(), err.getvalue()
+
+
+def fine(line):
+    "Standard output of a command that must succeed"
+    code, out, err = run(line)
+    assert code == 0, err
+    return out
+
+
+def files(folder):
+    "Every path below `folder`, with the hash of its content and the time of its last change"
+    return {str(p): (p.stat().st_mtime_ns, hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else '') for p in Path(folder).rglob('*')}
+
+
+def picture(path, colour, side=8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new('RGB', (side, side), colour).save(path)
+
+
+@pytest.fixture(scope='module')
+def shop(tmp_path_factory):
+    "A folder with a teacher, a distilled set, a scorecard, and broken relatives of them; the working folder of this file"
+    from dsdist.train.squeeze import Teacher, load_teacher
+    home, here = tmp_path_factory.mktemp('shop'), Path.cwd()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    os.chdir(home)
+    fine('squeeze toy --arch convnet-bn-w8 --steps 20 --out teacher')
+    fine('distill wmdd toy --ipc 2 --teacher teacher --steps 5 --out small')
+    fine(f'evaluate small toy --arch {NET} --seeds 1 --no-baselines --out score.json')
+    t = load_teacher('teacher')
+    Teacher(t.model, dict(t.card, classes=['green', 'red', 'blue'])).save('turned')
+    shutil.copytree('small', 'cut')
+    Path('cut/set.safetensors').write_bytes(Path('small/set.safetensors').read_bytes()[:-7])
+    shutil.copytree('teacher', 'cut-teacher')
+    Path('cut-teacher/teacher.safetensors').write_bytes(Path('teacher/teacher.safetensors').read_bytes()[:-7])
+    for part in ('train', 'test'):
+        for c, colour in (('cat', 'red'), ('dog', 'blue')):
+            for i in range(3): picture(Path('pets')/part/c/f'{i}.png', colour)
+    shutil.copytree('pets', 'torn')
+    torn = Path('torn/train/dog/1.png')
+    torn.write_bytes(torn.read_bytes()[:40])
+    shutil.copytree('pets', 'mixed')
+    picture(Path('mixed/train/cat/9.png'), 'red', side=9)
+    Path('photos').mkdir(); Path('photos/me.txt').write_text('dear')
+    yield home
+    os.chdir(here)
+    torch.set_num_threads(threads)
+
+
+WRONG = [
+    # what exists, what does not
+    ('distil wmdd toy', "no such command 'distil'"),
+    ('distill wmdd', "argument 'DATA'"),
+    ('distill alchemy toy --out new', "unknown method 'alchemy': choose one of wmdd, nearest, random"),
+    ('data toys', "unknown data set 'toys': choose one of digits, toy"),
+    ('squeeze toy --arch resnet19 --out new', "unknown network 'resnet19'"),
+    ('squeeze toy --optimiser newton --out new', 'newton'),
+    ('squeeze toy --device abacus --out new', "unknown device 'abacus'"),
+    ('squeeze toy --device cuda:99 --out new', 'CUDA devices'),
+    ('distill wmdd toy --teacher teacher --device abacus --out new', "unknown device 'abacus'"),
+    ('evaluate small toy --protocol warm --out new', "unknown protocol 'warm': choose one of hard, soft"),
+    ('evaluate small toy --arch resnet19 --out new', "unknown network 'resnet19'"),
+    ('evaluate small toy --device abacus --out new', "unknown device 'abacus'"),
+    ('export small --to gif --out new', "unknown form 'gif': choose one of folder, parquet"),
+    ('distill wmdd toy --teacher teacher --start grey --out new', "unknown start 'grey': choose one of mean, real, noise"),
+    # numbers that cannot work
+    ('distill wmdd toy --ipc 0 --teacher teacher --out new', 'ipc must be a whole number of at least 1, got 0'),
+    ('distill random toy --ipc 0 --out new', 'ipc must be a whole number of at least 1, got 0'),
+    ('distill wmdd toy --ipc 61 --teacher teacher --out new', "ipc 61 is too many: class 'red' of toy has only 60 training images"),
+    ('distill wmdd toy --ipc ten --out new', "invalid value for '--ipc'"),
+    ('distill wmdd toy --teacher teacher --steps 0 --out new', 'steps'),
+    ('distill wmdd toy --teacher teacher --lr -1 --out new', 'lr must be above 0'),
+    ('distill random toy --steps 5 --out new', 'method random has no setting --steps'),
+    ('distill nearest toy --bn 1 --teacher teacher --out new', 'method nearest has no setting --bn'),
+    ('demo --ipc 0 --out new', 'ipc must be a whole number'),
+    ('demo --ipc 125 --out new', 'ipc 125 is too many'),
+    ('evaluate small toy --seeds 0 --out new', '--seeds must be 1 or more, got 0'),
+    ('evaluate small toy --protocol soft --out new', 'give the --teacher'),
+    ('data toy --size 0', 'size must be at least 1'),
+    ('data toy --channels 2', 'channels must be 1'),
+    # files that are missing
+    ('data folder:nowhere', 'nowhere does not exist'),
+    ('distill wmdd toy --teacher nowhere --out new', 'there is no teacher at nowhere'),
+    ('evaluate nowhere toy --out new', 'nowhere is not a distilled set: there is no such folder'),
+    ('show nowhere', 'nowhere is not a distilled set'),
+    ('export nowhere --out new', 'nowhere is not a distilled set'),
+    ('report small nowhere.json --out new', 'nowhere.json'),
+    ('show pets', 'pets is not a distilled set: it has no card.json'),
+    ('show teacher', 'teacher is not a distilled set'),
+    ('distill wmdd toy --teacher small --out new', 'small holds no dsdist teacher'),
+    # files that are damaged
+    ('data folder:torn', 'torn/train/dog/1.png'),
+    ('squeeze folder:torn --out new', 'torn/train/dog/1.png'),
+    ('distill wmdd folder:torn --teacher teacher --out new', 'torn/train/dog/1.png'),
+    ('data folder:mixed', 'mixed/train/cat/9.png'),
+    ('show cut', 'cut/set.safetensors holds'),
+    ('evaluate cut toy --out new', 'it was cut off or replaced'),
+    ('export cut --out new', 'it was cut off or replaced'),
+    ('distill wmdd toy --teacher cut-teacher --out new', 'damaged or was changed'),
+    # things that do not belong together
+    ('distill wmdd toy --ipc 2 --teacher turned --out new', "the teacher's classes are [green, red, blue], the data's are [red, green, blue]"),
+    ('distill nearest toy --ipc 2 --teacher turned --out new', 'another class order'),
+    ('evaluate small toy --teacher turned --protocol soft --out new', 'another class order'),
+    ('distill wmdd digits --teacher teacher --out new', 'another class order'),
+    ('evaluate small digits --out new', 'small does not belong to digits'),
+    ('report small score.json --data digits --out new', 'small does not belong to digits'),
+    ('report small score.json --teacher teacher --out new', 'need --data'),
+    # places that are taken, or are none
+    ('squeeze toy --out teacher', 'teacher exists already'),
+    ('distill wmdd toy --teacher teacher --out small', 'small exists already'),
+    ('evaluate small toy --out score.json', 'score.json exists already'),
+    ('show small --out score.json', 'score.json exists already'),
+    ('export small --out pets', 'pets exists already'),
+    ('report small score.json --out score.json', 'score.json exists already'),
+    ('demo --out small', 'small exists already'),
+    ('squeeze toy --out photos --force', 'photos is a folder that dsdist did not write'),
+    ('distill wmdd toy --out photos --force', 'photos is a folder that dsdist did not write'),
+    ('demo --out . --force', 'a folder that dsdist did not write'),
+    ('evaluate small toy --out small --force', 'small is a folder: name a file'),
+    ('export small --to parquet --out new', 'ends in .parquet'),
+    ('squeeze toy --out score.json/new', 'score.json is not a folder'),
+]
+
+
+@pytest.mark.parametrize('line, words', WRONG, ids=[line for line, _ in WRONG])
+def test_one_sentence_exit_2_nothing_changed(shop, line, words):
+    before = files(shop)
+    code, out, err = run(line)
+    assert (code, out) == (2, '') and words in err
+    assert err.startswith('dsdist: ') and err.endswith('\n') and err.count('\n') == 1 and 'Traceback' not in err
+    assert files(shop) == before
+
+
+@pytest.mark.parametrize('line', ['distill alchemy toy --out new', 'distill wmdd toy --ipc 0 --teacher teacher --out new', 'show cut', 'data folder:torn'])
+def test_debug_shows_the_traceback_before_the_sentence(shop, line):
+    code, out, err = run(line + ' --debug')
+    assert code == 2 and out == '' and err.startswith('Traceback') and 'UserError' in err
+    assert err.splitlines()[-1] == run(line)[2].rstrip()
+
+
+def test_a_bug_keeps_its_traceback(shop, monkeypatch):
+    import dsdist.recipes
+    monkeypatch.setattr(dsdist.recipes, 'METHODS', {'wmdd': None})
+    with pytest.raises(AttributeError): main(['methods'])
+
+
+def test_json_is_all_there_is_on_standard_output(shop):
+    facts = json.loads(fine('data toy --json'))
+    assert [c['train'] for c in facts['classes']] == [60, 60, 60] and facts['channels'] == 3
+    assert {m['name'] for m in json.loads(fine('methods --json'))} == {'wmdd', 'nearest', 'random'}
+    shown = json.loads(fine('show small --json'))
+    assert shown['ipc'] == 2 and shown['card']['settings']['steps'] == 5
+    made = json.loads(fine('distill random toy --ipc 1 --out one --json'))
+    assert made['images'] == 3 and made['set'] == 'one'
+
+
+def test_same_seed_same_bytes(shop):
+    content = lambda name: Path(name, 'set.safetensors').read_bytes()
+    options = 'distill wmdd toy --ipc 2 --teacher teacher --steps 5 --start noise'
+    fine(f'{options} --out again'), fine(f'{options} --out twice'), fine(f'{options} --seed 1 --out other')
+    assert content('again') == content('twice') != content('other')
+    fine('squeeze toy --arch convnet-bn-w8 --steps 20 --out teacher2')
+    assert Path('teacher2/teacher.safetensors').read_bytes() == Path('teacher/teacher.safetensors').read_bytes()
+
+
+def test_settings_reach_the_method(shop):
+    fine('distill wmdd toy --ipc 1 --teacher teacher --steps 3 --lr .01 --feature 2 --bn 0 --start real --seed 4 --out set')
+    card = json.loads(Path('set/card.json').read_text())['card']
+    assert {k: card['settings'][k] for k in ('ipc', 'steps', 'lr', 'feature', 'bn', 'start')} == dict(ipc=1, steps=3, lr=.01, feature=2, bn=0, start='real')
+    assert card['seed'] == 4 and card['method'] == 'wmdd'
+
+
+def test_force_replaces_what_dsdist_wrote(shop):
+    fine('distill random toy --ipc 1 --out mine')
+    fine('distill random toy --ipc 2 --out mine --force')
+    assert json.loads(fine('show mine --json'))['ipc'] == 2
+    fine('show mine --out mine.png'), fine('show mine --out mine.png --force')
+
+
+def test_a_folder_of_pictures_from_end_to_end(shop):
+    fine('distill random folder:pets --ipc 2 --out pair')
+    fine('export pair --to folder --out pngs')
+    assert [Image.open(f'pngs/train/{c}/000.png').getpixel((0, 0)) for c in ('cat', 'dog')] == [(255, 0, 0), (0, 0, 255)]
+    fine('export pair --to parquet --out pair.parquet')
+    assert Path('pair.parquet').read_bytes()[:4] == b'PAR1'
+    assert json.loads(fine('data folder:pets --size 4 --channels 1 --json'))['size'] == 4
+    assert json.loads(fine('data folder:pets --root . --json'))['train'] == 6
+
+
+def test_evaluate_with_baselines_and_report(shop):
+    line = f'evaluate small toy --arch {NET} --seeds 1 --seed 7 --teacher teacher --out full.json --json'
+    rows = json.loads(fine(line))['rows']
+    assert rows == json.loads(Path('full.json').read_text())
+    assert [(r['set'], r['seed'], r['ipc']) for r in rows] == [('wmdd', 7, 2), ('random real', 7, 2), ('nearest real', 7, 2), ('full data', 7, None)]
+    fine('report small full.json --data toy --teacher teacher --out page.html')
+    page = Path('page.html').read_text()
+    assert 'random real' in page and 'http://' not in page.replace('http://www.w3.org', '') and page.count('<img') >= 1
+
+
+def test_demo_writes_its_four_outputs(shop, monkeypatch):
+    import dsdist.recipes
+    quick = dict(data='toy', seeds=1, archs=(NET,), teacher=dict(arch='convnet-bn-w8', steps=20), settings=dict(steps=5))
+    monkeypatch.setattr(dsdist.recipes, 'demo', partial(dsdist.recipes.demo, **quick))
+    code, out, err = run('demo --ipc 2 --out shown')
+    assert code == 0, err
+    assert sorted(p.name for p in Path('shown').iterdir()) == ['distilled', 'report.html', 'scorecard.json', 'teacher']
+    assert all(name in out for name in ('wmdd', 'random real', 'nearest real', 'full data', 'shown/report.html'))
+    assert err.startswith('dsdist: toy: 180 training and 90 test images in 3 classes\n')
+
+
+@pytest.mark.parametrize('name', ['demo', 'data', 'squeeze', 'distill', 'evaluate', 'export', 'show', 'report', 'methods'])
+def test_help_has_an_example(name):
+    out = fine(f'{name} --help')
+    assert f'Example: dsdist {name}' in out and '--json' in out and '--debug' in out
+    assert f'\n  {name} ' in fine('--help') == fine('')
+
+
+# --- the installed command, as a process of its own ---
+
+@pytest.fixture
+def shell(shop, quiet):
+    "Runs the installed command in the shop's folder"
+    env = {**quiet, 'OMP_NUM_THREADS': '1'}
+    return lambda *args, **kwargs: subprocess.run([DSDIST, *args], cwd=shop, env={**env, **kwargs.pop('env', {})}, capture_output=True, text=True, timeout=300, **kwargs)
+
+
+def test_mistake_of_the_installed_command(shell):
+    done = shell('distill', 'wmdd', 'toy', '--teacher', 'turned', '--out', 'new')
+    assert (done.returncode, done.stdout) == (2, '')
+    assert done.stderr == "dsdist: the teacher's classes are [green, red, blue], the data's are [red, green, blue]: a teacher of another class order cannot be used\n"
+
+
+def test_json_of_the_installed_command_while_bars_show(shell, shop):
+    done = shell('distill', 'nearest', 'toy', '--ipc', '1', '--teacher', 'teacher', '--out', 'near', '--json', env={'TQDM_DISABLE': ''})
+    assert done.returncode == 0 and json.loads(done.stdout)['images'] == 3
+    assert (shop/'near'/'set.safetensors').is_file()
+
+
+def test_python_m(shop, quiet):
+    done = subprocess.run([sys.executable, '-m', 'dsdist', '--version'], cwd=shop, env=quiet, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f'dsdist {dsdist.__version__}\n', '')
+
+
+def test_help_does_not_wait_for_torch(quiet):
+    code = "import sys\nfrom dsdist.cli import main\ntry: main(['distill', '--help'])\nexcept SystemExit as e: assert not e.code\nassert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    assert subprocess.run([sys.executable, '-c', code], env=quiet, capture_output=True).returncode == 0
+
+
+def test_reader_that_goes_away(shop, quiet):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([DSDIST, 'methods'], cwd=shop, env=quiet, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 1 and done.stderr == ''
+
+
+def test_ctrl_c(shop, quiet):
+    line = [DSDIST, 'distill', 'wmdd', 'toy', '--ipc', '2', '--teacher', 'teacher', '--steps', '100000', '--out', 'never']
+    p = subprocess.Popen(line, cwd=shop, env={**quiet, 'OMP_NUM_THREADS': '1'}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 120
+        while not list(shop.glob('.never.work/*.safetensors')) and p.poll() is None and time.monotonic() < end: time.sleep(.05)
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=60)
+    finally: p.kill()
+    assert (p.returncode, out, err) == (130, '', 'dsdist: interrupted\n')
+    assert not (shop/'never').exists()
