@@ -23,21 +23,19 @@ def label_bytes(n_images:int, # N, synthetic images
     """What the published way of storing soft labels (FKD) costs."""
     return n_images*n_classes*views*2
 
-# %% ../../nbs/decoupled/54_relabel.ipynb #c8de659c
+# %% ../../nbs/decoupled/54_relabel.ipynb #d6ba1139
 def relabel(ds:DistilledSet, # any set of images
-            teacher:Teacher, # who gives the labels
-            temperature:float=1. # softens the teacher's distribution, above 0
+            teacher:Teacher # who gives the labels
             )->DistilledSet: # the same images; the card says how labels are replayed
     """Bind a distilled set to the teacher that labels its views.
 
     Raises `UserError` when the teacher has other classes or another image shape. Source: the stage that SRe2L,
     [Yin et al. 2023](https://arxiv.org/abs/2306.13092), section 3.3, calls relabel; replaying is ours."""
     teacher.check(ds.classes, ds.channels, ds.size)
-    if not temperature > 0: raise UserError(f"temperature must be above 0, got {temperature}")
-    labels = dict(kind='replay', teacher=teacher.fingerprint, temperature=temperature, stored_bytes=0)
+    labels = dict(kind='replay', teacher=teacher.fingerprint, stored_bytes=0)
     return DistilledSet(ds.images, ds.labels, classes=ds.classes, soft=ds.soft, weights=ds.weights, lr=ds.lr, card=dict(ds.card, labels=labels))
 
-# %% ../../nbs/decoupled/54_relabel.ipynb #eda68769
+# %% ../../nbs/decoupled/54_relabel.ipynb #1bd4344f
 def replay(ds:DistilledSet, # the images
            teacher:Teacher, # the one the set was relabelled with
            step:int, # which step of the student's training
@@ -51,6 +49,6 @@ def replay(ds:DistilledSet, # the images
     bound = ds.card.get('labels', {})
     if bound.get('teacher', teacher.fingerprint) != teacher.fingerprint:
         raise UserError(f"the set was relabelled with teacher {bound['teacher']}, this is {teacher.fingerprint}")
-    p = find_protocol(protocol)
-    x,_ = Views(ds, ds.n_classes, p.batch_size, p.augment, seed=seed, key='student').batch(step)
+    p,device = find_protocol(protocol),next(teacher.model.parameters()).device
+    x,_ = Views(ds, ds.n_classes, p.batch_size, p.augment, seed=seed, key='student', device=device).batch(step)
     with torch.no_grad(): return x,(teacher.model(x)/p.temperature).softmax(1)

@@ -31,3 +31,4 @@ html_theme_options = dict(
     light_css_variables={'color-brand-primary': '#0f5c6e', 'color-brand-content': '#0b6b80', 'color-brand-visited': '#5b4a8a'},
     dark_css_variables={'color-brand-primary': '#6cc6d9', 'color-brand-content': '#74cbdd', 'color-brand-visited': '#b3a4e0'},
 )
+nb_render_markdown_format = 'myst'     # tables that a cell prints as Markdown
