@@ -99,13 +99,16 @@ def main(args:list[str]|None=None # what was typed after `dsdist`; `None`: what 
     except typer.Abort: code = 130
     sys.exit(code or 0)
 
-# %% ../nbs/92_cli.ipynb #08097c38
+# %% ../nbs/92_cli.ipynb #6c5cf6dc
+_OURS = {'card.json', 'set.safetensors', 'grid.png', 'teacher.safetensors', 'teacher', 'distilled', 'scorecard.json', 'report.html', 'train'}
+
 def _place(out, force, folder=True):
     "Make sure, before the work, that `out` can be written as a folder or a file and that nothing is lost."
     from dsdist.core import UserError, free_path
     out = free_path(out, force)
     if out.is_dir() and not folder: raise UserError(f"{out} is a folder: name a file")
-    if out.is_dir() and any(out.iterdir()) and not any((out/f).exists() for f in ('card.json', 'scorecard.json')):
+    if out.resolve() == Path.cwd(): raise UserError(f"{out} is the folder you are in: name another one")
+    if out.is_dir() and not {p.name for p in out.iterdir()} <= _OURS:
         raise UserError(f"{out} is a folder that dsdist did not write: --force would remove everything in it, so choose another name")
     home = next(p for p in out.absolute().parents if p.exists())
     if not (home.is_dir() and os.access(home, os.W_OK)): raise UserError(f"{out} cannot be written: {home} is not a folder that you may write to")
@@ -206,7 +209,7 @@ def _settings(method, **given):
 
 _OWN = ('steps', 'lr', 'feature', 'bn', 'start')
 
-# %% ../nbs/92_cli.ipynb #748df4da
+# %% ../nbs/92_cli.ipynb #5bfd2944
 @command('distill wmdd digits --ipc 10 --teacher teacher --out distilled')
 def cli_distill(method:str, # a name that dsdist methods lists
                 data:str, # name of the data set, see dsdist data --help
@@ -235,13 +238,24 @@ def cli_distill(method:str, # a name that dsdist methods lists
     _place(out, force)
     device,(settings,resumes) = pick_device(device),_settings(method, steps=steps, lr=lr, feature=feature, bn=bn, start=start)
     t = teacher and load_teacher(teacher, device)
-    images,work = load_data(data, root, size, channels=channels),out.absolute().with_name(f'.{out.absolute().name}.work')
-    if resumes: settings['work'] = work
-    if resumes and work.is_dir(): _tell(f"found the unfinished work of an earlier run in {work.name}: going on from there")
-    ds = distil(method, images, ipc, t, seed=seed, device=device, **settings)
+    images = load_data(data, root, size, channels=channels)
+    work = _work(out, method, images.fingerprint, ipc, t and t.fingerprint, seed, settings)
+    if resumes and any(work.glob('*')): _tell(f"found the unfinished work of an earlier run in {work.parent.name}: going on from there")
+    ds = distil(method, images, ipc, t, seed=seed, device=device, **settings, **(dict(work=work) if resumes else {}))
     ds.save(out, force)
-    shutil.rmtree(work, ignore_errors=True)
+    _done(work)
     return _describe(ds, out)
+
+# %% ../nbs/92_cli.ipynb #f3813530
+def _work(out, *run):
+    "Where half-done work of this very run is kept."
+    from dsdist.core import fingerprint
+    return out.absolute().with_name(f'.{out.absolute().name}.work')/fingerprint(*run)
+
+def _done(work):
+    "The result stands: remove this run's half-done work, and the folder when nobody else's is in it."
+    shutil.rmtree(work, ignore_errors=True)
+    if work.parent.is_dir() and not any(work.parent.iterdir()): work.parent.rmdir()
 
 # %% ../nbs/92_cli.ipynb #055de90f
 def _describe(ds, path):
@@ -254,7 +268,7 @@ def _describe(ds, path):
     if t := card.get('teacher'): text['teacher'] = f"{t['arch']}, {t['fingerprint']}, {100*t['test_accuracy']:.1f} % on test images"
     return facts|dict(card=card),_lines(text)
 
-# %% ../nbs/92_cli.ipynb #09346ba0
+# %% ../nbs/92_cli.ipynb #3eef1c54
 @command('evaluate distilled digits --arch convnet3 --arch resnet18-w16 --seeds 3 --teacher teacher')
 def cli_evaluate(set:Path, # folder of a distilled set
                  data:str, # name of the data set that judges, see dsdist data --help
@@ -286,17 +300,17 @@ def cli_evaluate(set:Path, # folder of a distilled set
     images = load_data(data, root, size, channels=channels)
     _belongs(ds, set, images)
     sets = _rivals(ds, set, images, t, device) if baselines else {_name(ds, set): ds}
-    score = evaluate(sets, images, ipc=ds.ipc, archs=arch, seeds=range(seed, seed+seeds), protocols=protocol, teacher=t, device=device)
+    score = evaluate(sets, images, archs=arch, seeds=range(seed, seed+seeds), protocols=protocol, teacher=t, device=device)
     score.save(out, force)
     return dict(out=str(out), rows=score.rows, summary=score.summary(), verdicts=score.verdicts()),_scores(score, out)
 
-# %% ../nbs/92_cli.ipynb #cd0ce61a
+# %% ../nbs/92_cli.ipynb #9d384ec3
 def _check_students(archs, protocols, seeds, teacher):
     "Find what is wrong before anything is loaded or trained."
     from dsdist.core import UserError
     from dsdist.evaluate.students import find_protocol
     from dsdist.models.zoo import parse_name
-    for a in archs: parse_name(a)
+    for a in archs: a.startswith('timm:') or parse_name(a)
     if seeds < 1: raise UserError(f"--seeds must be 1 or more, got {seeds}")
     for p in map(find_protocol, protocols):
         if p.labels == 'soft' and teacher is None: raise UserError(f"protocol {p.name!r} uses soft labels: give the --teacher they come from")

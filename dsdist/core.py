@@ -67,12 +67,13 @@ def seeded(seed:int, # the run's seed
         torch.default_generator.set_state(generator(seed, *keys).get_state())
         yield
 
-# %% ../nbs/00_core.ipynb #7b0abf68
-def pick_device(name:str='auto' # `'auto'`, `'cpu'`, `'cuda'` or `'cuda:1'`
+# %% ../nbs/00_core.ipynb #19148525
+def pick_device(name:str|torch.device='auto' # `'auto'`, `'cpu'`, `'cuda'` or `'cuda:1'`
                 )->torch.device: # a device that exists on this machine
     """The device to work on.
 
     Raises `UserError` for a device that this machine lacks or torch does not know."""
+    name = str(name)
     if name == 'auto': return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try: device = torch.device(name)
     except RuntimeError: raise UserError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N") from None
@@ -114,26 +115,34 @@ def free_path(path:str|Path, # where something is going to be written
     if taken and not force: raise UserError(f"{path} exists already: choose another name, or use --force (force=True) to replace it")
     return path
 
-# %% ../nbs/00_core.ipynb #306f883c
+# %% ../nbs/00_core.ipynb #a7d1dd68
 @contextmanager
 def atomic_folder(path:str|Path, # the final folder
                   force:bool=False # replace what is there
                   ):
     """Yields a temporary folder to fill; on success it becomes `path`, on failure it vanishes.
 
-    Raises `UserError` when `path` exists and `force` is false."""
-    path = free_path(path, force)
+    Raises `UserError` when `path` exists and `force` is false, also when it appeared meanwhile, or is the working folder."""
+    given,path = path,free_path(path, force).resolve()
+    if path == Path.cwd(): raise UserError(f"{given} is the folder you are in: name another one")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part, old = (path.with_name(f".{path.name}.{os.getpid()}.{s}") for s in ('part', 'old'))
+    part,old = (path.with_name(f".{path.name}.{os.getpid()}.{s}") for s in ('part', 'old'))
     part.mkdir()
     try:
         yield part
+        free_path(given, force) # another run may have been quicker
         if path.exists(): os.replace(path, old)
-        os.replace(part, path)
+        try: os.replace(part, path)
+        except BaseException:
+            if old.exists(): os.replace(old, path) # nothing may be lost
+            raise
     finally:
-        for p in (part, old):
-            if p.is_dir(): shutil.rmtree(p)
-            else: p.unlink(missing_ok=True)
+        for p in (part, old): _remove(p)
+
+def _remove(path):
+    "Delete a file or a folder, if there is one."
+    if path.is_dir(): shutil.rmtree(path)
+    else: path.unlink(missing_ok=True)
 
 # %% ../nbs/00_core.ipynb #550be247
 def write_json(path:str|Path, # file to write

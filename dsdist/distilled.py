@@ -6,7 +6,7 @@
 __all__ = ['DistilledSet', 'to_uint8', 'quantise_set', 'to_png', 'Picture', 'class_rows', 'tile_images', 'image_grid', 'show_set',
            'save_set', 'load_set', 'set_to_dataset', 'folder_names', 'set_to_folder', 'set_to_parquet']
 
-# %% ../nbs/01_distilled.ipynb #910d5028
+# %% ../nbs/01_distilled.ipynb #9808ddb6
 import hashlib, io, json, math, re
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save as save_bytes
 from torch import Tensor
 from torch.utils.data import TensorDataset
 from torchvision.utils import make_grid
@@ -242,7 +242,7 @@ def _describe(ds, file):
              classes=ds.classes, ipc=ds.ipc, shapes={k: list(v.shape) for k,v in _tensors(ds).items()}, card=ds.card)
     return d | dict(seal=fingerprint(d))
 
-# %% ../nbs/01_distilled.ipynb #b1bb423f
+# %% ../nbs/01_distilled.ipynb #189c74ea
 def save_set(ds:DistilledSet, # any set
              path:str|Path, # the folder to make
              force:bool=False # replace what is there
@@ -253,7 +253,7 @@ def save_set(ds:DistilledSet, # any set
     was changed into something that `verify` refuses."""
     ds.verify()
     with atomic_folder(path, force) as d:
-        save_file(_tensors(ds), d/'set.safetensors')
+        (d/'set.safetensors').write_bytes(save_bytes(_tensors(ds)))
         write_json(d/'card.json', _describe(ds, d/'set.safetensors'))
         (d/'grid.png').write_bytes(to_png(tile_images(ds.images, ds.labels)))
     return Path(path)

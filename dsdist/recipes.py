@@ -44,22 +44,21 @@ METHODS = {
     'random': Method(_random, 'real images drawn at random from each class', 'baseline', needs_teacher=False),
 }
 
-# %% ../nbs/90_recipes.ipynb #7fc3b716
+# %% ../nbs/90_recipes.ipynb #49d4cd16
 def distil(method:str, # a name in `METHODS`
            data:ImageData, # what to distil
            ipc:int, # images per class
-           teacher:Teacher|None=None, # `None`: methods that need one train it with the defaults of `squeeze`
+           teacher:Teacher|None=None, # `None`: methods that need one train it with the defaults of `squeeze`, and drop it
            *,
            seed:int=0, # the run's seed
            device='cpu', # where to compute
            **settings # the method's own settings
-           )->DistilledSet: # bound to the teacher, if there is one
+           )->DistilledSet: # bound to the teacher, if one was given
     """Run a method by its name.
 
     Raises `UserError` for an unknown method, an ipc that does not fit, or a teacher of other data."""
     m = METHODS[choose('method', method, METHODS)]
     data.check_ipc(ipc)
-    if teacher is None and m.needs_teacher: teacher = squeeze(data, seed=seed, device=device)
     ds = m.function(data, ipc, teacher, seed=seed, device=device, **settings)
     return ds if teacher is None else relabel(ds, teacher)
 
@@ -76,7 +75,7 @@ def report_features(data:ImageData, # where the real images come from
     if ds.ipc: parts['anchors'] = kmeans([real[labels == c] for c in range(data.n_classes)], ds.ipc, seed=ds.card.get('seed', 0)).centres
     return parts
 
-# %% ../nbs/90_recipes.ipynb #51fc4c85
+# %% ../nbs/90_recipes.ipynb #c5eef372
 STUDENTS = ('convnet3', 'resnet18-w16')
 
 def demo(out:str|Path='dsdist-demo', # folder to write
@@ -86,7 +85,7 @@ def demo(out:str|Path='dsdist-demo', # folder to write
          seeds:int=3, # students for each set and architecture
          archs:tuple=STUDENTS, # their networks
          protocols:tuple=('hard',), # their recipes
-         seed:int=0, # the run's seed
+         seed:int=0, # the run's seed, and the first of the students'
          device:str='auto', # where to compute
          force:bool=False, # replace what is at `out`
          teacher:dict|None=None, # settings of `squeeze`, other than its defaults
@@ -106,7 +105,7 @@ def demo(out:str|Path='dsdist-demo', # folder to write
     small = distil('wmdd', images, ipc, t, seed=seed, device=device, **(settings or {}))
     say(f"distilled {len(small.images)} images in {small.card['seconds']} s; now students, on them and on real images")
     sets = {'wmdd': small, **baselines(images, ipc, t, device)}
-    score = evaluate(sets, images, ipc=ipc, archs=archs, seeds=range(seeds), protocols=protocols, teacher=t, device=device)
+    score = evaluate(sets, images, archs=archs, seeds=range(seed, seed+seeds), protocols=protocols, teacher=t, device=device)
     _write_demo(out, force, images, t, small, score, device)
     return score
 

@@ -24,7 +24,7 @@ def distill(out): return [DSDIST, 'distill', 'wmdd', 'digits', '--ipc', '1', '--
 
 def step(work):
     "How far the run got that keeps its work in this folder; 0: nowhere yet"
-    for p in work.glob('*.safetensors'):
+    for p in work.glob('*/*.safetensors'):
         with safe_open(p, 'pt') as f: return int(f.metadata()['step'])
     return 0
 

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['random_real', 'features_of', 'nearest_real', 'baselines']
 
-# %% ../../nbs/coreset/50_select.ipynb #45c68acc
+# %% ../../nbs/coreset/50_select.ipynb #dd01c715
 import time
 
 import torch
 from torch import Tensor
 
-from ..core import generator
+from ..core import generator, pick_device
 from ..data.sources import ImageData, batches, load_data
 from ..distilled import DistilledSet
 from ..models.taps import Taps
@@ -40,13 +40,14 @@ def random_real(data:ImageData, # where to choose from; only its training part i
 
 def _members(data, c): return (data.train.labels == c).nonzero()[:,0]
 
-# %% ../../nbs/coreset/50_select.ipynb #0a086963
+# %% ../../nbs/coreset/50_select.ipynb #e12904cf
 def features_of(teacher:Teacher, # whose feature space
                 ds, # `MemoryImages` or `FileImages`
                 device='cpu', # where to compute
                 desc:str|None=None # show progress under this name
                 )->Tensor: # float32 `(N,d)` on the CPU, in the order of the data
     """What enters the teacher's last layer, for every image."""
+    device = pick_device(device)
     model = teacher.model.to(device)
     with torch.no_grad(), Taps(model, []) as taps:
         return torch.cat([(model(x), taps.features.float().cpu())[1] for x,_,_ in batches(ds, 256, device, desc)])

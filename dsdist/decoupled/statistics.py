@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['ClassStatistics', 'class_statistics']
 
-# %% ../../nbs/decoupled/51_statistics.ipynb #cd0aaa8b
+# %% ../../nbs/decoupled/51_statistics.ipynb #02c89631
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core import UserError
+from ..core import UserError, pick_device
 from ..data.sources import batches
 from ..models.taps import Taps, row_moments
 
@@ -51,7 +52,7 @@ class ClassStatistics:
         "The features of each class, a list of `(n_c,d)`."
         return [self.features[self.labels == c] for c in range(len(self.counts))]
 
-# %% ../../nbs/decoupled/51_statistics.ipynb #8d1c60b9
+# %% ../../nbs/decoupled/51_statistics.ipynb #c6bdb551
 def class_statistics(model:nn.Module, # teacher, takes pixels in [0,1]
                      ds, # `MemoryImages` or `FileImages`
                      n_classes:int, # K
@@ -66,6 +67,7 @@ def class_statistics(model:nn.Module, # teacher, takes pixels in [0,1]
     [Liu et al. 2025](https://arxiv.org/abs/2311.18531), section 3; the law of total variance is ours."""
     counts = torch.bincount(ds.labels, minlength=n_classes).double()
     if not counts.all(): raise UserError(f"class {int((counts == 0).nonzero()[0])} has no image, so it has no statistics")
+    device = pick_device(device)
     model.to(device).eval()
     sums,features = [],[]
     with torch.no_grad(), Taps(model, names) as taps:
@@ -77,10 +79,11 @@ def class_statistics(model:nn.Module, # teacher, takes pixels in [0,1]
     between = [(b-a.square()).clamp(min=0) for a,b in zip(m, q)]
     return ClassStatistics(torch.cat(features), ds.labels, counts, taps.names, list(m), list(v), between)
 
-# %% ../../nbs/decoupled/51_statistics.ipynb #a6ec5641
+# %% ../../nbs/decoupled/51_statistics.ipynb #75120340
 def _add(sums, inputs, y, n_classes):
     "Add a batch's means, variances and squared means to the sums of each layer and class, in float64."
+    onehot = F.one_hot(y, n_classes).double() # a product, not a scatter: the same bits every time, on a graphics card too
     for l,a in enumerate(inputs):
         m,v = (t.double() for t in row_moments(a))
         if l == len(sums): sums.append(m.new_zeros(3, n_classes, m.shape[1]))
-        sums[l].index_add_(1, y, torch.stack([m, v, m.square()]))
+        sums[l] += onehot.mT@torch.stack([m, v, m.square()])

@@ -39,7 +39,7 @@ def first_images(data:ImageData, # what is distilled
     if start == 'mean': return _cell_means(data, anchors, members)
     return data.train.gather(torch.cat([m[i.cpu()] for m,i in zip(members, anchors.nearest)])).float()/255
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #d0a3286d
+# %% ../../nbs/decoupled/53_wmdd.ipynb #224a282c
 def _cell_means(data, anchors, members):
     "The mean image of every cell, in one pass over the data."
     K,k,_ = anchors.centres.shape
@@ -47,7 +47,9 @@ def _cell_means(data, anchors, members):
     for c,(m,l) in enumerate(zip(members, anchors.labels)): cell[m] = c*k+l.cpu()
     total = torch.zeros(K*k, data.channels, data.size, data.size)
     for x,_,i in batches(data.train): total.index_add_(0, cell[i], x)
-    return total/cell.bincount(minlength=K*k)[:,None,None,None]
+    count = cell.bincount(minlength=K*k)[:,None,None,None]
+    nearest = first_images(data, anchors, 'real') # a cell is empty when a class repeats an image
+    return torch.where(count > 0, total/count.clamp(min=1), nearest)
 
 def _noise(data, K, k, seed):
     "Gaussian noise with the data's mean and standard deviation, a stream for each image."

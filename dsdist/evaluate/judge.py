@@ -13,11 +13,10 @@ from .students import find_protocol, student_rows
 from ..models.zoo import parse_name
 from ..train.squeeze import Teacher
 
-# %% ../../nbs/evaluate/49_judge.ipynb #3a23fbe9
+# %% ../../nbs/evaluate/49_judge.ipynb #8a17bdd1
 def evaluate(sets:dict, # by name: a `DistilledSet`, images of the data, or a function from seed to set
              data:ImageData, # its test part judges
              *,
-             ipc:int|None=None, # images per class of the sets, for the table; `'full data'` always gets `None`
              archs:list=('convnet3', 'resnet18-w16'), # names of networks
              seeds:list=(0, 1, 2), # whole numbers; three or more for a standard deviation worth its name
              protocols:list=('hard',), # names of recipes, or `Protocol`s
@@ -28,13 +27,12 @@ def evaluate(sets:dict, # by name: a `DistilledSet`, images of the data, or a fu
 
     Raises `UserError` for unknown names, no seeds, or soft labels without a teacher, before anything is trained."""
     archs,seeds,protocols = list(archs),list(seeds),[find_protocol(p) for p in protocols]
-    for a in archs: parse_name(a)
+    for a in archs: a.startswith('timm:') or parse_name(a)
     if not (sets and archs and seeds and protocols): raise UserError("evaluate needs at least one set, one architecture, one seed and one protocol")
     if teacher is None and any(p.labels == 'soft' for p in protocols): raise UserError("soft labels come from a teacher: give one, or use the protocol 'hard'")
-    device,card = pick_device(str(device)),Scorecard()
+    device,card = pick_device(device),Scorecard()
     with progress(None, 'students', len(sets)*len(archs)*len(seeds)*len(protocols)) as bar:
         for p in protocols:
             for name,ds in sets.items():
-                for row in student_rows(name, ds, data, archs, seeds, protocol=p, teacher=teacher, device=device,
-                                        ipc=None if name == 'full data' else ipc, tick=lambda: bar.update(1)): card.add(**row)
+                for row in student_rows(name, ds, data, archs, seeds, protocol=p, teacher=teacher, device=device, tick=lambda: bar.update(1)): card.add(**row)
     return card

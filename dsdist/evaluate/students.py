@@ -5,19 +5,20 @@
 # %% auto #0
 __all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'train_student', 'student_rows']
 
-# %% ../../nbs/evaluate/45_students.ipynb #76191573
+# %% ../../nbs/evaluate/45_students.ipynb #b3ff91af
 from dataclasses import dataclass, replace
 
 from torch import nn
 
-from ..core import UserError, choose
+from ..core import UserError, choose, pick_device
 from ..data.augment import Augment
 from ..data.sources import ImageData
+from ..distilled import DistilledSet
 from ..models.zoo import make_model
 from ..train.fit import accuracy, fit
 from ..train.squeeze import Teacher
 
-# %% ../../nbs/evaluate/45_students.ipynb #b2421a1c
+# %% ../../nbs/evaluate/45_students.ipynb #f978c7a0
 @dataclass(frozen=True)
 class Protocol:
     """How a student is trained.
@@ -28,7 +29,8 @@ class Protocol:
     - `augment`: what may happen to an image
     - `temperature`: of teacher and student, only with soft labels
 
-    Raises `UserError` for labels of another kind."""
+    Hard labels ignore soft labels that a set may carry; weights and a learned step size of a set are not used by these
+    recipes. Raises `UserError` for labels of another kind or a temperature that is not above 0."""
     name:str
     labels:str = 'hard'
     steps:int = 300
@@ -40,7 +42,9 @@ class Protocol:
     temperature:float = 1.
     bf16:bool = False
 
-    def __post_init__(self): choose('kind of labels', self.labels, ('hard', 'soft'))
+    def __post_init__(self):
+        choose('kind of labels', self.labels, ('hard', 'soft'))
+        if not self.temperature > 0: raise UserError(f"temperature must be above 0, got {self.temperature}")
 
 # %% ../../nbs/evaluate/45_students.ipynb #98c31dee
 PROTOCOLS = {p.name: p for p in (Protocol('hard'), Protocol('soft', labels='soft'))}
@@ -52,7 +56,7 @@ def find_protocol(name:str|Protocol # a name in `PROTOCOLS`, or a protocol of yo
     Raises `UserError` naming those that exist."""
     return name if isinstance(name, Protocol) else PROTOCOLS[choose('protocol', name, PROTOCOLS)]
 
-# %% ../../nbs/evaluate/45_students.ipynb #469c9044
+# %% ../../nbs/evaluate/45_students.ipynb #c2f4ec20
 def train_student(ds, # what to learn from: a `DistilledSet`, or a part of the data itself
                   data:ImageData, # where it comes from: gives the shape, the classes and the pixel statistics
                   arch:str='convnet3', # name of a network
@@ -65,11 +69,13 @@ def train_student(ds, # what to learn from: a `DistilledSet`, or a part of the d
     """Train one network from scratch under a protocol.
 
     Raises `UserError` when soft labels are asked for without a teacher, or when classes or shapes do not fit."""
-    p = find_protocol(protocol)
+    p,device = find_protocol(protocol),pick_device(device)
     if hasattr(ds, 'classes'): _check_set(ds, data)
+    if p.labels == 'hard' and getattr(ds, 'soft', None) is not None: ds = DistilledSet(ds.images, ds.labels, classes=ds.classes)
     if p.labels == 'soft':
         if teacher is None: raise UserError(f"protocol {p.name!r} uses soft labels: a teacher must be given")
         teacher.check(data.classes, data.channels, data.size)
+        _check_bound(ds, teacher)
         teacher.model.to(device)
     student = make_model(arch, data, seed, 'student')
     fit(student, ds, data.n_classes, steps=p.steps, batch_size=p.batch_size, lr=p.lr, optimiser=p.optimiser, weight_decay=p.weight_decay,
@@ -77,7 +83,12 @@ def train_student(ds, # what to learn from: a `DistilledSet`, or a part of the d
         bf16=p.bf16, seed=seed, key='student', device=device)
     return student
 
-# %% ../../nbs/evaluate/45_students.ipynb #d626bc8e
+# %% ../../nbs/evaluate/45_students.ipynb #995d975f
+def _check_bound(ds, teacher):
+    "A set that was relabelled names its teacher; another one's labels would belong to another set."
+    bound = getattr(ds, 'card', {}).get('labels', {}).get('teacher', teacher.fingerprint)
+    if bound != teacher.fingerprint: raise UserError(f"the set was relabelled with teacher {bound}, this is {teacher.fingerprint}")
+
 def _check_set(ds, data):
     "A distilled set must have the classes, in their order, and the shape of the data it is judged on."
     if list(ds.classes) != list(data.classes):
@@ -85,7 +96,7 @@ def _check_set(ds, data):
     if (ds.channels, ds.size) != (data.channels, data.size):
         raise UserError(f"the set's images are {ds.channels} x {ds.size} x {ds.size}, those of {data.name} are {data.channels} x {data.size} x {data.size}")
 
-# %% ../../nbs/evaluate/45_students.ipynb #076b3ea5
+# %% ../../nbs/evaluate/45_students.ipynb #853bb202
 def student_rows(name:str, # what the set is called in the table
                  ds, # a set, or a function from seed to set
                  data:ImageData, # its test part judges
@@ -94,7 +105,6 @@ def student_rows(name:str, # what the set is called in the table
                  *,
                  protocol:str|Protocol='hard', # the recipe
                  teacher:Teacher|None=None, # for soft labels
-                 ipc:int|None=None, # images per class, for the table; `None` for the full data
                  device='cpu', # where to train
                  tick=lambda: None # called after each student, for a progress bar
                  )->list: # one dict a student: set, ipc, protocol, architecture, seed, metric, value in [0,1]
@@ -104,7 +114,7 @@ def student_rows(name:str, # what the set is called in the table
         for seed in seeds:
             part = ds(seed) if callable(ds) else ds
             student = train_student(part, data, arch, protocol=protocol, teacher=teacher, seed=seed, device=device)
-            rows.append(dict(set=name, ipc=ipc, protocol=find_protocol(protocol).name, architecture=arch, seed=seed,
+            rows.append(dict(set=name, ipc=getattr(part, 'ipc', None), protocol=find_protocol(protocol).name, architecture=arch, seed=seed,
                              metric='accuracy', value=accuracy(student, data.test, device)))
             tick()
     return rows

@@ -87,7 +87,7 @@ def learning_rates(lr:float, # the highest rate
 OPTIMISERS = {'adamw': lambda ps,lr,wd: torch.optim.AdamW(ps, lr, weight_decay=wd),
               'sgd': lambda ps,lr,wd: torch.optim.SGD(ps, lr, momentum=.9, nesterov=True, weight_decay=wd)}
 
-# %% ../../nbs/train/40_fit.ipynb #14c8b874
+# %% ../../nbs/train/40_fit.ipynb #c63dfdae
 def fit(model:nn.Module, # takes pixels in [0,1]; trained in place, on `device` and in eval mode afterwards
         ds, # images to train on: `MemoryImages`, `FileImages` or `DistilledSet`
         n_classes:int, # K
@@ -111,10 +111,10 @@ def fit(model:nn.Module, # takes pixels in [0,1]; trained in place, on `device` 
         )->Tensor: # loss of every step, float32 `(steps,)`
     """Train a network and leave it in eval mode: the last step counts, nothing is chosen by looking at a test set.
 
-    Raises `UserError` for an unknown optimiser, fewer than 1 steps, or a loss that is no longer finite."""
+    Raises `UserError` for an unknown optimiser, a number out of its range, or a loss that is no longer finite."""
     choose('optimiser', optimiser, OPTIMISERS)
-    if steps < 1: raise UserError(f"steps must be 1 or more, got {steps}")
-    device = pick_device(str(device))
+    _in_range(steps, lr, weight_decay, noise, ema)
+    device = pick_device(device)
     views = Views(ds, n_classes, batch_size, augment, noise, seed, key, device)
     model.to(device).train()
     opt = OPTIMISERS[optimiser](model.parameters(), lr, weight_decay)
@@ -142,6 +142,12 @@ def _step(model, opt, x, y, teacher, temperature, bf16):
     opt.step()
     return loss.detach()
 
+# %% ../../nbs/train/40_fit.ipynb #3283875b
+def _in_range(steps, lr, weight_decay, noise, ema):
+    for name,value,fine,want in (('steps', steps, steps >= 1, '1 or more'), ('lr', lr, lr > 0, 'above 0'), ('weight_decay', weight_decay, weight_decay >= 0, '0 or more'),
+                                 ('noise', noise, 0 <= noise < 1, 'from 0 to below 1'), ('ema', ema, 0 <= ema < 1, 'from 0 to below 1')):
+        if not fine: raise UserError(f"{name} must be {want}, got {value}")
+
 # %% ../../nbs/train/40_fit.ipynb #c51ea58a
 def _copy(model): return {k: v.clone() for k,v in model.state_dict().items()}
 
@@ -152,13 +158,14 @@ def _check(model, losses, good):
     model.eval()
     raise UserError(f"training diverged before step {len(losses)} (the loss is no longer finite): lower the learning rate")
 
-# %% ../../nbs/train/40_fit.ipynb #947ae472
+# %% ../../nbs/train/40_fit.ipynb #152dd7e9
 def predict(model:nn.Module, # takes pixels in [0,1]
             ds, # `MemoryImages` or `FileImages`
             device='cpu', # where to compute
             batch_size:int=256 # images at once; the answer does not depend on it beyond rounding
             )->Tensor: # logits, float32 `(N,K)` on the CPU
     """Logits of every image, in order, in eval mode."""
+    device = pick_device(device)
     model.to(device).eval()
     with torch.no_grad(): return torch.cat([model(x).float().cpu() for x,_,_ in batches(ds, batch_size, device)])
 
