@@ -284,7 +284,7 @@ def test_ctrl_c(shop, quiet):
     p = subprocess.Popen(line, cwd=shop, env={**quiet, 'OMP_NUM_THREADS': '1'}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         end = time.monotonic() + 120
-        while not list(shop.glob('.never.work/*.safetensors')) and p.poll() is None and time.monotonic() < end: time.sleep(.05)
+        while not list(shop.glob('.never.work/*/*.safetensors')) and p.poll() is None and time.monotonic() < end: time.sleep(.05)
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=60)
     finally: p.kill()

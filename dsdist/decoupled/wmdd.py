@@ -39,7 +39,7 @@ def first_images(data:ImageData, # what is distilled
     if start == 'mean': return _cell_means(data, anchors, members)
     return data.train.gather(torch.cat([m[i.cpu()] for m,i in zip(members, anchors.nearest)])).float()/255
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #224a282c
+# %% ../../nbs/decoupled/53_wmdd.ipynb #1f598a06
 def _cell_means(data, anchors, members):
     "The mean image of every cell, in one pass over the data."
     K,k,_ = anchors.centres.shape
@@ -51,13 +51,14 @@ def _cell_means(data, anchors, members):
     nearest = first_images(data, anchors, 'real') # a cell is empty when a class repeats an image
     return torch.where(count > 0, total/count.clamp(min=1), nearest)
 
+# %% ../../nbs/decoupled/53_wmdd.ipynb #59b97a0e
 def _noise(data, K, k, seed):
     "Gaussian noise with the data's mean and standard deviation, a stream for each image."
     mean,std = (torch.tensor(v)[:,None,None] for v in (data.mean, data.std))
     draw = lambda c,j: torch.randn(data.channels, data.size, data.size, generator=generator(seed, 'start', c, j))
     return torch.stack([mean+std*draw(c, j) for c in range(K) for j in range(k)]).clamp(0, 1)
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #45bf3adb
+# %% ../../nbs/decoupled/53_wmdd.ipynb #5f8dc6bd
 def wmdd(data:ImageData, # what to distil; only its training part is touched
          ipc:int, # images per class
          source:Teacher|None=None, # the teacher; `None`: one is trained first with the defaults of `squeeze`
@@ -87,5 +88,5 @@ def wmdd(data:ImageData, # what to distil; only its training part is touched
     init,labels = first_images(data, anchors, start, seed),torch.arange(data.n_classes).repeat_interleave(ipc)
     images,losses = recover(teacher, stats, init, labels, anchors.centres.flatten(0, 1), **settings, work=work, seed=seed, device=device)
     card = provenance('wmdd', data, dict(settings, ipc=ipc, start=start, augment=asdict(augment)), seed, time.time()-begin, teacher)
-    card.update(distortion=anchors.distortion.tolist(), losses=dict(features=losses[:,0].tolist(), statistics=losses[:,1].tolist()))
+    card |= dict(distortion=anchors.distortion.tolist(), losses=dict(zip(('features', 'statistics'), losses.T.tolist())))
     return DistilledSet(images, labels, classes=data.classes, card=card).quantised()
