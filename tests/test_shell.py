@@ -140,7 +140,7 @@ WRONG = [
     ('demo --out small', 'small exists already'),
     ('squeeze toy --out photos --force', 'photos is a folder that dsdist did not write'),
     ('distill wmdd toy --out photos --force', 'photos is a folder that dsdist did not write'),
-    ('demo --out . --force', 'a folder that dsdist did not write'),
+    ('demo --out . --force', 'the folder you are in'),
     ('evaluate small toy --out small --force', 'small is a folder: name a file'),
     ('export small --to parquet --out new', 'ends in .parquet'),
     ('squeeze toy --out score.json/new', 'score.json is not a folder'),
