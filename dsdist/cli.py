@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'command', 'main', 'cli_demo', 'cli_data', 'cli_squeeze', 'cli_distill', 'cli_evaluate', 'cli_show',
-           'cli_export', 'cli_report', 'cli_methods']
+           'cli_export', 'cli_report', 'cli_methods', 'cli_bench']
 
-# %% ../nbs/92_cli.ipynb #56097858
-import inspect, json, os, re, shutil, sys, traceback
+# %% ../nbs/92_cli.ipynb #b04459e9
+import inspect, json, os, re, shutil, sys, textwrap, traceback
 from contextlib import contextmanager, redirect_stdout
 from functools import wraps
 from pathlib import Path
@@ -68,7 +68,7 @@ def _switch(name, flag, note):
 _SWITCHES = [_switch('as_json', '--json', 'print the result as JSON, and nothing else, on standard output'),
              _switch('debug', '--debug', 'show the traceback of a mistake')]
 
-# %% ../nbs/92_cli.ipynb #b6ec90be
+# %% ../nbs/92_cli.ipynb #e252b72c
 def command(example:str # what to type after `dsdist`, for the end of the help
             ): # a decorator, which gives back the function unchanged
     """Make a function `cli_NAME` the shell command `NAME`.
@@ -79,7 +79,7 @@ def command(example:str # what to type after `dsdist`, for the end of the help
         @wraps(f)
         def run(as_json, debug, **given):
             with _sentences(debug), redirect_stdout(sys.stderr): facts,text = f(**given)
-            print(json.dumps(facts, indent=1) if as_json else text, flush=True)
+            if facts is not None: print(json.dumps(facts, indent=1) if as_json else text, flush=True)
         signature,notes = inspect.signature(f),_notes(f)
         own = [_parameter(p, notes[k]) for k,p in signature.parameters.items()]
         run.__signature__ = signature.replace(parameters=own+_SWITCHES)
@@ -197,29 +197,51 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
     facts = dict(out=str(out), arch=arch, data=images.name, fingerprint=t.fingerprint)
     return facts|dict(card=t.card),_lines(facts|dict(accuracy=f"{percent('train')} on training, {percent('test')} on test images"))
 
-# %% ../nbs/92_cli.ipynb #5efb0def
+# %% ../nbs/92_cli.ipynb #4ed77ac2
 def _settings(method, **given):
-    "The options that were given, when the method knows them all."
+    "The options that were given, when the method knows them all, and whether it can resume."
     from dsdist.core import UserError, choose
     from dsdist.recipes import METHODS
     takes = inspect.signature(METHODS[choose('method', method, METHODS)].function).parameters
-    given = {k: v for k,v in given.items() if v is not None}
-    for k in given.keys()-takes: raise UserError(f"method {method} has no setting --{k}: it takes {', '.join(f'--{s}' for s in _OWN if s in takes) or 'none'}")
+    knows = [k for k in _OWN if k in takes or (k in _VIEWS and 'augment' in takes)]
+    given = {k: v for k,v in given.items() if v is not None and v is not False}
+    for k in given.keys()-knows: raise UserError(f"method {method} has no setting {_flag(k)}: it takes {', '.join(map(_flag, knows)) or 'none'}")
+    views = {k: given.pop(k) for k in _VIEWS if k in given}
+    if views: given['augment'] = _views(takes['augment'].default, **views)
     return given,'work' in takes
 
-_OWN = ('steps', 'lr', 'feature', 'bn', 'start')
+_VIEWS = ('crop', 'flip', 'roll')
+_OWN = ('match', 'scheme', 'compat', 'start', 'steps', 'lr', 'feature', 'bn', *_VIEWS, 'curriculum', 'shard', 'bf16', 'compiled', 'cache')
 
-# %% ../nbs/92_cli.ipynb #5bfd2944
+def _flag(name): return '--'+name.replace('_', '-')
+
+def _views(augment, crop=None, **moves):
+    "A method's views with another smallest crop, flips or shifts."
+    from dataclasses import replace
+    return replace(augment, **moves, **({} if crop is None else dict(scale=(crop, 1.))))
+
+# %% ../nbs/92_cli.ipynb #99498871
 @command('distill wmdd digits --ipc 10 --teacher teacher --out distilled')
 def cli_distill(method:str, # a name that dsdist methods lists
                 data:str, # name of the data set, see dsdist data --help
                 ipc:int=10, # images per class
                 teacher:Path|None=None, # folder of a teacher; without it, one is trained first
+                match:str|None=None, # what is asked of features: barycenter, sliced, mmd, ce or none
+                scheme:str|None=None, # anchors: kmeans, balanced, allocated, boundary or joint
+                compat:bool=False, # the released code's loss instead of ours
+                start:str|None=None, # first images: mean, real, patches or noise
                 steps:int|None=None, # steps of recovery
                 lr:float|None=None, # highest step of a pixel, in [0,1]
-                feature:float|None=None, # weight of the distance to the barycenters
+                feature:float|None=None, # weight of what is asked of the features
                 bn:float|None=None, # weight of the layer statistics
-                start:str|None=None, # first images: mean, real or noise
+                crop:float|None=None, # smallest crop that images are seen through, a share of the area
+                flip:bool=False, # also see images mirrored
+                roll:int|None=None, # also see images shifted by up to so many pixels
+                curriculum:float|None=None, # share of the run in which crops shrink, in [0,1]
+                shard:int|None=None, # images optimised together
+                bf16:bool=False, # compute in bfloat16
+                compiled:bool=False, # let torch.compile fuse the teacher
+                cache:Path|None=None, # folder that keeps statistics from run to run
                 root:Path|None=None, # folder of the files, instead of ~/.cache/dsdist
                 size:int|None=None, # bring all images to this side in pixels
                 channels:int|None=None, # bring all images to 1 (grey) or 3 (RGB)
@@ -227,21 +249,28 @@ def cli_distill(method:str, # a name that dsdist methods lists
                 device:str='auto', # auto, cpu, cuda or cuda:N
                 out:Path=Path('distilled'), # folder to write
                 force:bool=False # replace what is at --out
-                )->tuple: # facts and text
-    """Distil a data set. A run that was killed goes on when the same command is typed again.
+                )->tuple: # facts and text; nothing for all but the first of several processes
+    """Distil a data set. A run that was killed goes on when the same command is typed again. dsdist methods tells which settings a method takes, and their defaults.
 
     Raises `UserError` when `out` is in the way, and as `load_data`, `load_teacher` and the method do."""
-    from dsdist.core import pick_device
+    given = {k: v for k,v in locals().items() if k in _OWN}
+    return _distill(method, data, ipc, teacher, _settings(method, **given), (root, size, channels), seed, device, _place(out, force), force)
+
+# %% ../nbs/92_cli.ipynb #d595b839
+def _distill(method, data, ipc, teacher, settings, source, seed, device, out, force):
+    "Load, distil, save; of several processes the first speaks and writes."
+    from dsdist.core import pick_device, place_in_team
     from dsdist.data.sources import load_data
     from dsdist.recipes import distil
     from dsdist.train.squeeze import load_teacher
-    _place(out, force)
-    device,(settings,resumes) = pick_device(device),_settings(method, steps=steps, lr=lr, feature=feature, bn=bn, start=start)
+    (settings,resumes),(rank,_) = settings,place_in_team()
+    device,(root,size,channels) = pick_device(device),source
     t = teacher and load_teacher(teacher, device)
     images = load_data(data, root, size, channels=channels)
-    work = _work(out, method, images.fingerprint, ipc, t and t.fingerprint, seed, settings)
-    if resumes and any(work.glob('*')): _tell(f"found the unfinished work of an earlier run in {work.parent.name}: going on from there")
+    work = _work(out, method, images.fingerprint, ipc, t and t.fingerprint, seed, {k: str(v) for k,v in settings.items()})
+    if resumes and any(work.glob('*')) and not rank: _tell(f"found the unfinished work of an earlier run in {work.parent.name}: going on from there")
     ds = distil(method, images, ipc, t, seed=seed, device=device, **settings, **(dict(work=work) if resumes else {}))
+    if rank: return None,None
     ds.save(out, force)
     _done(work)
     return _describe(ds, out)
@@ -268,13 +297,13 @@ def _describe(ds, path):
     if t := card.get('teacher'): text['teacher'] = f"{t['arch']}, {t['fingerprint']}, {100*t['test_accuracy']:.1f} % on test images"
     return facts|dict(card=card),_lines(text)
 
-# %% ../nbs/92_cli.ipynb #3eef1c54
+# %% ../nbs/92_cli.ipynb #716d17c2
 @command('evaluate distilled digits --arch convnet3 --arch resnet18-w16 --seeds 3 --teacher teacher')
 def cli_evaluate(set:Path, # folder of a distilled set
                  data:str, # name of the data set that judges, see dsdist data --help
                  arch:list[str]=['convnet3', 'resnet18-w16'], # network of the students; repeat it for more
                  seeds:int=3, # students for each set, network and protocol
-                 protocol:list[str]=['hard'], # how students learn: hard or soft labels; repeat it for more
+                 protocol:list[str]=['hard'], # how students learn: hard, soft, own, sre2l-1024, wmdd-100, rded or hard-label; repeat it for more
                  teacher:Path|None=None, # folder of a teacher, for soft labels and the nearest real images
                  baselines:bool=True, # also judge random real, nearest real and full data
                  root:Path|None=None, # folder of the files, instead of ~/.cache/dsdist
@@ -418,12 +447,36 @@ def _beside(ds, images, teacher, device):
     t.check(images.classes, images.channels, images.size)
     return parts|dict(features=report_features(images, ds, t, device))
 
-# %% ../nbs/92_cli.ipynb #2a71c9c6
+# %% ../nbs/92_cli.ipynb #d6346035
 @command('methods')
 def cli_methods()->tuple: # facts and text
-    """List the methods that `dsdist distill` knows."""
+    """List the methods that `dsdist distill` knows, with their settings and defaults."""
     from dsdist.recipes import METHODS
-    wide = max(map(len, METHODS))
-    takes = {k: [s for s in _OWN if s in inspect.signature(m.function).parameters] for k,m in METHODS.items()}
+    takes = {k: _defaults(m.function) for k,m in METHODS.items()}
     return ([dict(name=k, summary=m.summary, source=m.source, settings=takes[k]) for k,m in METHODS.items()],
-            '\n'.join(f"{k:{wide}}  {m.summary} ({m.source})" for k,m in METHODS.items()))
+            '\n'.join(line for k,m in METHODS.items() for line in (f"{k}: {m.summary} ({m.source})", *_wrapped(takes[k]))))
+
+# %% ../nbs/92_cli.ipynb #8d4c9b6e
+def _defaults(function):
+    "The settings of a method that the shell can change, with the values they have otherwise."
+    p = {k: v.default for k,v in inspect.signature(function).parameters.items()}
+    views = dict(crop=p['augment'].scale[0], flip=p['augment'].flip, roll=p['augment'].roll) if 'augment' in p else {}
+    return {k: (p|views)[k] for k in _OWN if k in p|views}
+
+def _wrapped(settings):
+    "Options and their defaults as indented lines."
+    shown = ' '.join(f"{_flag(k)}{'' if v is False or v is None else f'={v}'}" for k,v in settings.items())
+    return textwrap.wrap(shown, 100, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
+
+# %% ../nbs/92_cli.ipynb #d0db8df6
+@command('bench anchors --quick')
+def cli_bench(name:str, # anchors or scale
+              quick:bool=False # small sizes: a look in seconds, not a measurement
+              )->tuple: # facts and text
+    """Time both sides of a claim. Without --quick some minutes.
+
+    Raises `UserError` for an unknown benchmark."""
+    from dsdist.bench import BENCHES, bench_text
+    from dsdist.core import choose
+    rows = BENCHES[choose('benchmark', name, BENCHES)].function(quick=quick)
+    return rows,bench_text(rows)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UserError', 'choose', 'need', 'generator', 'seeded', 'pick_device', 'progress', 'atomic_file', 'free_path',
-           'atomic_folder', 'write_json', 'read_json', 'fingerprint']
+           'atomic_folder', 'write_json', 'read_json', 'fingerprint', 'place_in_team', 'gathered']
 
 # %% ../nbs/00_core.ipynb #8745fec4
 import hashlib, importlib, json, os, shutil
@@ -174,3 +174,18 @@ def fingerprint(*parts # tensors, strings, bytes, and whatever `json` can hold
         else: h.update(json.dumps(p, sort_keys=True).encode())
         h.update(b'\0')
     return h.hexdigest()[:16]
+
+# %% ../nbs/00_core.ipynb #3050f5c9
+def place_in_team()->tuple: # this process's number from 0, and how many there are
+    """Who am I among the processes that `accelerate launch` started?
+
+    Raises `UserError` when there are several and `accelerate` is not installed."""
+    if int(os.environ.get('WORLD_SIZE', 1)) == 1: return 0,1
+    state = need('accelerate', 'distributed').PartialState(cpu=not torch.cuda.is_available())
+    return state.process_index,state.num_processes
+
+def gathered(mine:list # what this process has to give
+             )->list: # what all have, in the order of the processes; each gets the same
+    """Put together what the processes of a team have made."""
+    if place_in_team()[1] == 1: return mine
+    return need('accelerate', 'distributed').utils.gather_object(mine)

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['METHODS', 'STUDENTS', 'Method', 'distil', 'report_features', 'demo']
 
-# %% ../nbs/90_recipes.ipynb #95a902d0
+# %% ../nbs/90_recipes.ipynb #e705ad69
 from dataclasses import dataclass
 from pathlib import Path
 
 from .core import atomic_folder, choose, free_path, pick_device
-from .coreset.select import baselines, features_of, nearest_real, random_real
+from .coreset.select import baselines, features_of, herding, medoids, nearest_real, random_real, rded
 from .data.sources import ImageData, MemoryImages, load_data
 from .decoupled.relabel import relabel
+from .decoupled.sre2l import cda, sre2l
 from .decoupled.wmdd import wmdd
 from .distilled import DistilledSet
 from .evaluate.judge import evaluate
@@ -35,11 +36,16 @@ class Method:
     source:str
     needs_teacher:bool = True
 
-# %% ../nbs/90_recipes.ipynb #88447e70
+# %% ../nbs/90_recipes.ipynb #db80e00e
 def _random(data, ipc, source=None, *, seed=0, device='cpu'): return random_real(data, ipc, seed)
 
 METHODS = {
     'wmdd': Method(wmdd, 'match class-wise Wasserstein barycenters and per-class layer statistics', 'Liu et al., ICCV 2025, arXiv 2311.18531'),
+    'sre2l': Method(sre2l, 'match labels and the layer statistics of mixed batches', 'Yin et al., NeurIPS 2023, arXiv 2306.13092'),
+    'cda': Method(cda, 'SRe2L with crops that shrink', 'Yin and Shen, TMLR 2024, arXiv 2311.18838'),
+    'rded': Method(rded, 'tiles of the parts of real images that the teacher is surest of', 'Sun et al., CVPR 2024, arXiv 2312.03526'),
+    'medoids': Method(medoids, 'the real images nearest to the anchors that WMDD uses', 'baseline'),
+    'herding': Method(herding, 'real images whose mean feature follows that of the class', 'Welling, ICML 2009'),
     'nearest': Method(nearest_real, 'the real images nearest to the centre of their class', 'baseline'),
     'random': Method(_random, 'real images drawn at random from each class', 'baseline', needs_teacher=False),
 }

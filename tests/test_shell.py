@@ -76,7 +76,7 @@ WRONG = [
     # what exists, what does not
     ('distil wmdd toy', "no such command 'distil'"),
     ('distill wmdd', "argument 'DATA'"),
-    ('distill alchemy toy --out new', "unknown method 'alchemy': choose one of wmdd, nearest, random"),
+    ('distill alchemy toy --out new', "unknown method 'alchemy': choose one of wmdd, sre2l, cda, rded, medoids, herding, nearest, random"),
     ('data toys', "unknown data set 'toys': choose one of digits, toy"),
     ('squeeze toy --arch resnet19 --out new', "unknown network 'resnet19'"),
     ('squeeze toy --optimiser newton --out new', 'newton'),
@@ -87,7 +87,7 @@ WRONG = [
     ('evaluate small toy --arch resnet19 --out new', "unknown network 'resnet19'"),
     ('evaluate small toy --device abacus --out new', "unknown device 'abacus'"),
     ('export small --to gif --out new', "unknown form 'gif': choose one of folder, parquet"),
-    ('distill wmdd toy --teacher teacher --start grey --out new', "unknown start 'grey': choose one of mean, real, noise"),
+    ('distill wmdd toy --teacher teacher --start grey --out new', "unknown start 'grey': choose one of mean, real, patches, noise"),
     # numbers that cannot work
     ('distill wmdd toy --ipc 0 --teacher teacher --out new', 'ipc must be a whole number of at least 1, got 0'),
     ('distill random toy --ipc 0 --out new', 'ipc must be a whole number of at least 1, got 0'),
@@ -172,7 +172,7 @@ def test_a_bug_keeps_its_traceback(shop, monkeypatch):
 def test_json_is_all_there_is_on_standard_output(shop):
     facts = json.loads(fine('data toy --json'))
     assert [c['train'] for c in facts['classes']] == [60, 60, 60] and facts['channels'] == 3
-    assert {m['name'] for m in json.loads(fine('methods --json'))} == {'wmdd', 'nearest', 'random'}
+    assert {m['name'] for m in json.loads(fine('methods --json'))} == {'wmdd', 'sre2l', 'cda', 'rded', 'medoids', 'herding', 'nearest', 'random'}
     shown = json.loads(fine('show small --json'))
     assert shown['ipc'] == 2 and shown['card']['settings']['steps'] == 5
     made = json.loads(fine('distill random toy --ipc 1 --out one --json'))
@@ -233,7 +233,7 @@ def test_demo_writes_its_four_outputs(shop, monkeypatch):
     assert err.startswith('dsdist: toy: 180 training and 90 test images in 3 classes\n')
 
 
-@pytest.mark.parametrize('name', ['demo', 'data', 'squeeze', 'distill', 'evaluate', 'export', 'show', 'report', 'methods'])
+@pytest.mark.parametrize('name', ['demo', 'data', 'squeeze', 'distill', 'evaluate', 'export', 'show', 'report', 'methods', 'bench'])
 def test_help_has_an_example(name):
     out = fine(f'{name} --help')
     assert f'Example: dsdist {name}' in out and '--json' in out and '--debug' in out
