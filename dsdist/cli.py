@@ -468,9 +468,9 @@ def _wrapped(settings):
     shown = ' '.join(f"{_flag(k)}{'' if v is False or v is None else f'={v}'}" for k,v in settings.items())
     return textwrap.wrap(shown, 100, initial_indent='    ', subsequent_indent='    ', break_on_hyphens=False)
 
-# %% ../nbs/92_cli.ipynb #d0db8df6
+# %% ../nbs/92_cli.ipynb #75228cd4
 @command('bench anchors --quick')
-def cli_bench(name:str, # anchors or scale
+def cli_bench(name:str, # anchors, scale or recover
               quick:bool=False # small sizes: a look in seconds, not a measurement
               )->tuple: # facts and text
     """Time both sides of a claim. Without --quick some minutes.
