@@ -165,36 +165,47 @@ def _resume(path, run, x, opt):
     opt.state[x] = dict(step=torch.tensor(float(step)), exp_avg=saved['exp_avg'], exp_avg_sq=saved['exp_avg_sq'])
     return step,list(saved['losses'].unbind())
 
-# %% ../../nbs/decoupled/52_recover.ipynb #7bb008be
-def _targets(teacher, stats, compat, per_class, y, device):
-    "Groups `(n,G)`, and per layer target means, variances `(G,C)` and units `(C,)`."
-    move = lambda layers: [t.float().to(device) for t in layers]
-    if not per_class:
+# %% ../../nbs/decoupled/52_recover.ipynb #778798cf
+class _Targets:
+    "What the data asks of any group of images; everything that is the same for all shards is computed here, once."
+    def __init__(self, teacher, stats, match, compat, per_class, device):
+        self.stats,self.match,self.compat,self.per_class,self.device = stats,match,compat,per_class,device
+        self.scales,self.unit = self._move(stats.scales()),_feature_unit(stats)
         pairs = running_statistics(teacher.model, stats.names) if compat else stats.overall()
-        mu,var = ([t[None] for t in layers] for layers in zip(*pairs))
-        return torch.ones(len(y), 1, device=device),move(mu),move(var),move(stats.scales())
-    classes,count = y.unique(return_counts=True)
-    spread = {n: stats.variances(None if compat else n) for n in set(count.tolist())} # what so many images can have
-    var = [torch.stack([spread[n][l][c] for c,n in zip(classes.tolist(), count.tolist())]) for l in range(len(stats.names))]
-    return (y[:,None] == classes).float().to(device),move([m[classes] for m in stats.means]),move(var),move(stats.scales())
+        self.whole = [self._move([t[None] for t in layers]) for layers in zip(*pairs)] if not per_class else None
+        self.spread,self.clouds = {},stats.by_class()
 
-# %% ../../nbs/decoupled/52_recover.ipynb #73a9743e
+    def _move(self, layers): return [t.float().to(self.device) for t in layers]
+
+    def layers(self, y):
+        "Groups `(n,G)` of images of classes `y`, and per layer the target means and variances `(G,C)`."
+        if not self.per_class: return torch.ones(len(y), 1, device=self.device),*self.whole
+        classes,count = y.unique(return_counts=True)
+        for n in count.tolist(): # what so many images can have
+            if n not in self.spread: self.spread[n] = self.stats.variances(None if self.compat else n)
+        var = [torch.stack([self.spread[n][l][c] for c,n in zip(classes.tolist(), count.tolist())]) for l in range(len(self.stats.names))]
+        return (y[:,None] == classes).float().to(self.device),self._move([m[classes] for m in self.stats.means]),self._move(var)
+
+    def features(self, classes):
+        "Real features of some classes, if the wish compares clouds."
+        return [self.clouds[c].float().to(self.device) for c in classes] if self.match in ('sliced', 'mmd') else []
+
+# %% ../../nbs/decoupled/52_recover.ipynb #ef42e242
 class _Shard:
     "Some images, their targets, and the loss that binds them."
-    def __init__(self, teacher, stats, init, labels, anchors, at, i, wish, device):
-        self.at,self.compat,y = at,wish['compat'],labels[at]
-        self.x = init[at].to(device, torch.float32).clone().requires_grad_()
+    def __init__(self, targets, init, labels, anchors, at, i, seed):
+        device,y,self.compat,self.scales = targets.device,labels[at],targets.compat,targets.scales
+        self.at,self.x = at,init[at].to(device, torch.float32).clone().requires_grad_()
         self.anchors = None if anchors is None else anchors[at].float().to(device)
         self.y,self.classes = y.to(device),y.unique().tolist()
-        per_class = wish['per_class']
-        self.onehot,self.means,self.variances,self.scales = _targets(teacher, stats, self.compat, per_class, y, device)
-        self.streams = [(('batch', i), len(at))] if self.compat or not per_class else [((c,), int((y == c).sum())) for c in self.classes]
+        self.onehot,self.means,self.variances = targets.layers(y)
+        alone = targets.per_class and not self.compat
+        self.streams = [((c,), int((y == c).sum())) for c in self.classes] if alone else [(('batch', i), len(at))]
         if self.compat: return
-        real = [stats.by_class()[c].float().to(device) for c in self.classes] if wish['match'] in ('sliced', 'mmd') else []
         self.order = torch.argsort(self.y, stable=True) # clouds are compared class by class
         members = (self.y[self.order][:,None] == torch.tensor(self.classes, device=device)).float()
         sorted_anchors = None if self.anchors is None else self.anchors[self.order]
-        self.term = feature_term(wish['match'], real, members, self.y[self.order], sorted_anchors, _feature_unit(stats), wish['seed'])
+        self.term = feature_term(targets.match, targets.features(self.classes), members, self.y[self.order], sorted_anchors, targets.unit, seed)
 
     def draw(self, augment, seed, step):
         "What happens to each image at this step."
@@ -311,14 +322,15 @@ def recover(teacher:Teacher, # frozen; what the images are shown to
     if bf16: model = half_precision(model)
     return _all_shards(teacher, model, torch.compile(model) if compiled else model, stats, init, labels, anchors, wish, shard, run, work, device, fixed)
 
-# %% ../../nbs/decoupled/52_recover.ipynb #abf1d0b5
+# %% ../../nbs/decoupled/52_recover.ipynb #a94b3612
 def _all_shards(teacher, model, run_model, stats, init, labels, anchors, wish, size, run, work, device, fixed):
     "Optimise this process's shards, then put everybody's together."
     (rank,team),shards = place_in_team(),_shards(labels, size, wish['per_class'])
+    targets = _Targets(teacher, stats, wish['match'], wish['compat'], wish['per_class'], device)
     mine,done = range(rank, len(shards), team),[]
     with Taps(model, stats.names, moments=True) as taps, progress(None, 'recover', fixed['steps']*len(mine)) as bar:
         for i in mine:
-            part = _Shard(teacher, stats, init, labels, anchors, shards[i], i, wish, device)
+            part = _Shard(targets, init, labels, anchors, shards[i], i, wish['seed'])
             path = None if work is None else Path(work)/f"{run}-{i:04d}.safetensors"
             done.append((i, *_run_shard(run_model, taps, part, run, path, bar=bar, **fixed)))
     images,history = init.clone(),0.

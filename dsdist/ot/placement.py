@@ -40,45 +40,55 @@ class Placement:
     soft:Tensor|None = None
     emphasis:Tensor|None = None
 
-# %% ../../nbs/ot/36_placement.ipynb #2047a52e
+# %% ../../nbs/ot/36_placement.ipynb #9097a77b
+def _first_of_each(cells, far, N):
+    "For each of `N` cells the member with the smallest `far`, int64 `(N,)`; the overall closest for an empty cell."
+    order = far.argsort(stable=True)
+    order = order[cells[order].argsort(stable=True)]
+    count = torch.bincount(cells, minlength=N)
+    first = (count.cumsum(0)-count).clamp(max=len(cells)-1)
+    return order[first].where(count > 0, far.argmin())
+
 def _placed(f, y, K, centres, labels, cells, nearest=None, **more):
     "A `Placement` from anchors and the cell of every feature."
     N,far = len(centres),(f-centres[cells]).square().sum(1).double()
     size = torch.bincount(y, minlength=K)
-    if nearest is None: nearest = torch.stack([torch.where(cells == j, far, torch.inf).argmin() for j in range(N)])
+    if nearest is None: nearest = _first_of_each(cells, far, N)
     weights = torch.bincount(cells, minlength=N).double()/size[labels]
     return Placement(centres, labels, weights, cells, nearest, torch.bincount(y, far, K)/size, **more)
 
-# %% ../../nbs/ot/36_placement.ipynb #a98d7d69
-def _by_class(f, y, K, anchors, counts, **more):
-    "A `Placement` from the `Anchors` of each class, a list, and how many it has."
-    cells,nearest,first = torch.empty_like(y),[],0
-    for c,(a,k) in enumerate(zip(anchors, counts)):
-        at = (y == c).nonzero()[:,0]
-        cells[at] = first+a.labels[0].cpu()
-        nearest.append(at[a.nearest[0].cpu()])
-        first += k
-    labels = torch.arange(K).repeat_interleave(torch.tensor(counts))
-    return _placed(f, y, K, torch.cat([a.centres[0] for a in anchors]), labels, cells, torch.cat(nearest), **more)
+# %% ../../nbs/ot/36_placement.ipynb #e8dde32b
+def _members(y, K): return y.argsort(stable=True).split(torch.bincount(y, minlength=K).tolist())
 
-# %% ../../nbs/ot/36_placement.ipynb #001485cc
+def _by_class(f, y, K, rows, **more):
+    "A `Placement` from the atoms `(k,d)`, the atom of each point and the nearest point of every class, in three lists."
+    centres,own,nearest = rows
+    counts = torch.tensor([len(u) for u in centres])
+    cells,first = torch.empty_like(y),counts.cumsum(0)-counts
+    for at,lab,start in zip(_members(y, K), own, first): cells[at] = start+lab.cpu()
+    nearest = torch.cat([at[i.cpu()] for at,i in zip(_members(y, K), nearest)])
+    return _placed(f, y, K, torch.cat([*centres]), torch.arange(K).repeat_interleave(counts), cells, nearest, **more)
+
+# %% ../../nbs/ot/36_placement.ipynb #007d41bc
+def _rows(a): return a.centres,a.labels,a.nearest
+
 def _even(solver):
     "A scheme in which each class gets `ipc` anchors of a solver."
-    def scheme(f, y, K, ipc, seed, head): return _by_class(f, y, K, [solver([f[y == c]], ipc, seed=seed) for c in range(K)], [ipc]*K)
+    def scheme(f, y, K, ipc, seed, head): return _by_class(f, y, K, _rows(solver([f[at] for at in _members(y, K)], ipc, seed=seed)))
     return scheme
 
 def _allocated(f, y, K, ipc, seed, head):
-    clouds = [f[y == c] for c in range(K)]
+    clouds = [f[at] for at in _members(y, K)]
     most = min(3*ipc, min(map(len, clouds)))
     counts = allocate(distortion_curve(clouds, most, seed), K*ipc, torch.bincount(y, minlength=K).double()).tolist()
-    return _by_class(f, y, K, [kmeans([x], k, seed) for x,k in zip(clouds, counts)], counts)
+    anchors = [_rows(kmeans([x], k, seed, names=[c])) for c,(x,k) in enumerate(zip(clouds, counts))]
+    return _by_class(f, y, K, [[part[0] for part in parts] for parts in zip(*anchors)])
 
-# %% ../../nbs/ot/36_placement.ipynb #62ae3be5
+# %% ../../nbs/ot/36_placement.ipynb #9bbbeed4
 def _boundary(f, y, K, ipc, seed, head):
     distance,_ = boundary_distance(f, y, *head)
-    w = boundary_weights(distance, y, boundary_share(ipc))
-    anchors = [boundary_anchors([f[y == c]], ipc, [w[y == c]], seed) for c in range(K)]
-    return _by_class(f, y, K, anchors, [ipc]*K, emphasis=w)
+    w,at = boundary_weights(distance, y, boundary_share(ipc)),_members(y, K)
+    return _by_class(f, y, K, _rows(boundary_anchors([f[i] for i in at], ipc, [w[i] for i in at], seed)), emphasis=w)
 
 def _joint(f, y, K, ipc, seed, head):
     W,b = head
