@@ -218,7 +218,7 @@ def _steps(step, model, start, y, n, bn=.01):
     for _ in range(n): g = step(model, x, y, opt, bn)
     return g.clone(),x.detach()
 
-# %% ../nbs/91_bench.ipynb #2e1d3413
+# %% ../nbs/91_bench.ipynb #83430faf
 def _looking_network(arch, size):
     "A frozen network that has seen some smooth random images."
     net = make_model(arch, SimpleNamespace(channels=3, size=size, n_classes=10, mean=(.5,)*3, std=(.25,)*3))
@@ -226,12 +226,12 @@ def _looking_network(arch, size):
         for i in range(10): net(F.interpolate(torch.rand(20, 3, 4, 4, generator=generator(i, 'smooth')), size, mode='bilinear'))
     return net.eval().requires_grad_(False)
 
-def _kept(work):
-    "Bytes of the distinct tensors that autograd saves while `work` runs, in MB."
-    seen = {}
-    def pack(t): seen[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes(); return t
+def _kept(net, work):
+    "Bytes of the distinct tensors, weights aside, that autograd saves while `work` runs, in MB."
+    seen,place = {},lambda t: t.untyped_storage().data_ptr()
+    def pack(t): seen[place(t)] = t.untyped_storage().nbytes(); return t
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t): work()
-    return sum(seen.values())/2**20
+    return sum(b for at,b in seen.items() if at not in {place(w) for w in net.state_dict().values()})/2**20
 
 # %% ../nbs/91_bench.ipynb #8cf1cb76
 def _by_loop(a, y, K):
@@ -250,7 +250,7 @@ def _there_and_back(form, a, y, K):
     m,v = form(a, y, K)
     return torch.autograd.grad(m.square().sum()+v.square().sum(), a)[0]
 
-# %% ../nbs/91_bench.ipynb #e80826e9
+# %% ../nbs/91_bench.ipynb #de11dee0
 def bench_recover(repeats:int=5, # turns of each side
                   iterations:int=100, # steps after which the losses are compared
                   quick:bool=False # shrink everything and drop the goals, to see that it works
@@ -265,7 +265,7 @@ def bench_recover(repeats:int=5, # turns of each side
     rows = [_row(setting, 'seconds', (n, took[n][0]), ('published', took['published'][0]), g) for n,g in (('tapped', 1.2), ('tapped, bf16', 2.))]
     g = took['published'][1][0]
     rows.append(_row(setting, 'gradient error', ('tapped', ((took['tapped'][1][0]-g).norm()/g.norm()).item()), ('its norm', 1.), 1e-5))
-    kept = {n: _kept(partial(_steps, s, m, x, y, 1)) for n,(s,m) in sides.items()}
+    kept = {n: _kept(m, partial(_steps, s, m, x, y, 1)) for n,(s,m) in sides.items()}
     rows += [_row(setting, 'MB saved', (n, kept[n]), ('published', kept['published']), .66 if n == 'tapped' else None) for n in ('tapped', 'tapped, bf16')]
     rows.append(_row(f'{setting}, after {iterations} steps', 'statistics loss', *_ends(sides, x, y, iterations), 1.02))
     for s in progress(shapes, 'shapes'): rows += _class_rows(s, 4 if quick else 10, repeats)

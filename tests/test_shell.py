@@ -52,6 +52,10 @@ def shop(tmp_path_factory):
     fine('squeeze toy --arch convnet-bn-w8 --steps 20 --out teacher')
     fine('distill wmdd toy --ipc 2 --teacher teacher --steps 5 --out small')
     fine(f'evaluate small toy --arch {NET} --seeds 1 --no-baselines --out score.json')
+    fine('relabel small --teacher teacher --views 20 --out labels.safetensors')
+    fine('relabel small --teacher teacher --kind mean --out mean')
+    Path('cut.safetensors').write_bytes(Path('labels.safetensors').read_bytes()[:-7])
+    fine('squeeze toy --arch convnet-bn-w8 --steps 3 --out novice')
     t = load_teacher('teacher')
     Teacher(t.model, dict(t.card, classes=['green', 'red', 'blue'])).save('turned')
     shutil.copytree('small', 'cut')
@@ -76,6 +80,14 @@ WRONG = [
     # what exists, what does not
     ('distil wmdd toy', "no such command 'distil'"),
     ('distill wmdd', "argument 'DATA'"),
+    ('relabel small --out new', "missing option '--teacher'"),
+    ('relabel small --teacher teacher', "missing option '--out'"),
+    ('relabel small --teacher teacher --kind best --out new', "unknown kind of labels 'best': choose one of stored, mean, replay"),
+    ('relabel small --teacher teacher --coding jpeg --out new', "unknown coding 'jpeg': choose one of fp16, int8, top-k"),
+    ('relabel small --teacher teacher --protocol warm --out new', "unknown protocol 'warm': choose one of hard, soft"),
+    ('relabel small --teacher teacher --device abacus --out new', "unknown device 'abacus'"),
+    ('distill wmdd toy --published wmdd-mnist --teacher teacher --out new', "unknown published configuration 'wmdd-mnist': choose one of sre2l-imagenet, "),
+    ('squeeze toy --published wmdd-mnist --out new', "unknown published configuration 'wmdd-mnist'"),
     ('distill alchemy toy --out new', "unknown method 'alchemy': choose one of wmdd, sre2l, cda, rded, medoids, herding, nearest, random"),
     ('data toys', "unknown data set 'toys': choose one of digits, toy"),
     ('squeeze toy --arch resnet19 --out new', "unknown network 'resnet19'"),
@@ -103,6 +115,22 @@ WRONG = [
     ('evaluate small toy --protocol soft --out new', 'give the --teacher'),
     ('data toy --size 0', 'size must be at least 1'),
     ('data toy --channels 2', 'channels must be 1'),
+    ('relabel small --teacher teacher --views 0 --out new', 'need one view of each image or more, got 0'),
+    ('relabel small --teacher teacher --kind mean --views 0 --out new', 'need one view of each image or more, got 0'),
+    ('relabel small --teacher teacher --coding top-k --k 4 --out new', 'k must be from 1 to the number of classes, 3'),
+    # options that mean nothing there
+    ('relabel small --teacher teacher --kind replay --protocol soft --out new', '--kind replay has no setting --protocol: it takes none'),
+    ('relabel small --teacher teacher --kind replay --seed 0 --out new', '--kind replay has no setting --seed'),
+    ('relabel small --teacher teacher --kind mean --coding fp16 --out new', '--kind mean has no setting --coding: it takes --protocol, --views, --seed'),
+    ('relabel small --teacher teacher --kind mean --k 2 --out new', '--kind mean has no setting --k'),
+    ('relabel small --teacher teacher --coding int8 --k 2 --out new', '--k belongs to --coding top-k'),
+    (f'evaluate small toy --arch {NET} --labels labels.safetensors --out new', 'no --protocol uses the --labels'),
+    ('distill random toy --published wmdd-imagenet --teacher teacher --out new', 'wmdd-imagenet is a published configuration of the method wmdd, not of random'),
+    ('distill sre2l toy --teacher teacher --shard 0 --out new', 'shard must be 1 or more, got 0'),
+    ('distill wmdd toy --teacher teacher --compat --match none --out new', 'the released loss, which decides on match'),
+    ('distill sre2l toy --published cda-imagenet --teacher teacher --out new', 'of the method cda, not of sre2l'),
+    ('distill wmdd toy --published wmdd-imagenet --match sliced --shard 0 --out new', 'wmdd-imagenet needs the --teacher'),
+    ('squeeze toy --published sre2l-imagenet --out new', "no recipe for its teacher, which is torchvision's resnet18"),
     # files that are missing
     ('data folder:nowhere', 'nowhere does not exist'),
     ('distill wmdd toy --teacher nowhere --out new', 'there is no teacher at nowhere'),
@@ -113,6 +141,10 @@ WRONG = [
     ('show pets', 'pets is not a distilled set: it has no card.json'),
     ('show teacher', 'teacher is not a distilled set'),
     ('distill wmdd toy --teacher small --out new', 'small holds no dsdist teacher'),
+    ('relabel nowhere --teacher teacher --out new', 'nowhere is not a distilled set'),
+    ('relabel small --teacher nowhere --out new', 'there is no teacher at nowhere'),
+    (f'evaluate small toy --arch {NET} --protocol soft --labels nowhere --no-baselines --out new', 'there are no labels at nowhere'),
+    (f'evaluate small toy --arch {NET} --protocol soft --labels small/set.safetensors --no-baselines --out new', 'small/set.safetensors holds no labels'),
     # files that are damaged
     ('data folder:torn', 'torn/train/dog/1.png'),
     ('squeeze folder:torn --out new', 'torn/train/dog/1.png'),
@@ -122,12 +154,25 @@ WRONG = [
     ('evaluate cut toy --out new', 'it was cut off or replaced'),
     ('export cut --out new', 'it was cut off or replaced'),
     ('distill wmdd toy --teacher cut-teacher --out new', 'damaged or was changed'),
+    ('relabel cut --teacher teacher --out new', 'it was cut off or replaced'),
+    ('relabel small --teacher cut-teacher --out new', 'damaged or was changed'),
+    (f'evaluate small toy --arch {NET} --protocol soft --labels cut.safetensors --no-baselines --out new', 'cut.safetensors is not a file of labels, or was cut off'),
     # things that do not belong together
     ('distill wmdd toy --ipc 2 --teacher turned --out new', "the teacher's classes are [green, red, blue], the data's are [red, green, blue]"),
     ('distill nearest toy --ipc 2 --teacher turned --out new', 'another class order'),
     ('evaluate small toy --teacher turned --protocol soft --out new', 'another class order'),
     ('distill wmdd digits --teacher teacher --out new', 'another class order'),
     ('evaluate small digits --out new', 'small does not belong to digits'),
+    ('relabel small --teacher turned --out new', 'another class order'),
+    ('relabel small --teacher turned --kind replay --out new', 'another class order'),
+    ('relabel small --teacher novice --out new', 'the set was relabelled with teacher'),
+    ('relabel small --teacher novice --kind mean --out new', 'the set was relabelled with teacher'),
+    (f'evaluate small toy --arch {NET} --protocol soft --labels labels.safetensors --out new', 'the --labels are those of the set alone'),
+    (f'evaluate small toy --arch {NET} --protocol soft --labels labels.safetensors --teacher novice --out new', 'the baselines must have the same'),
+    (f'evaluate small toy --arch {NET} --protocol hard --protocol rded --labels labels.safetensors --no-baselines --out new', "other views than those of protocol 'rded'"),
+    (f'evaluate mean toy --arch {NET} --protocol soft --labels labels.safetensors --no-baselines --out new', 'the labels were stored for the set'),
+    (f'evaluate mean toy --arch {NET} --protocol own --out new', 'the baselines have none'),
+    (f'evaluate small toy --arch {NET} --protocol own --no-baselines --out new', 'the set has none'),
     ('report small score.json --data digits --out new', 'small does not belong to digits'),
     ('report small score.json --teacher teacher --out new', 'need --data'),
     # places that are taken, or are none
@@ -136,6 +181,10 @@ WRONG = [
     ('evaluate small toy --out score.json', 'score.json exists already'),
     ('show small --out score.json', 'score.json exists already'),
     ('export small --out pets', 'pets exists already'),
+    ('relabel small --teacher teacher --out labels.safetensors', 'labels.safetensors exists already'),
+    ('relabel small --teacher teacher --kind mean --out small', 'small exists already'),
+    ('relabel small --teacher teacher --out mean --force', 'mean is a folder: name a file'),
+    ('relabel small --teacher teacher --kind mean --out photos --force', 'photos is a folder that dsdist did not write'),
     ('report small score.json --out score.json', 'score.json exists already'),
     ('demo --out small', 'small exists already'),
     ('squeeze toy --out photos --force', 'photos is a folder that dsdist did not write'),
@@ -195,6 +244,48 @@ def test_settings_reach_the_method(shop):
     assert card['seed'] == 4 and card['method'] == 'wmdd'
 
 
+def test_published_configuration_is_the_base_of_the_options(shop):
+    fine('squeeze toy --published wmdd-tinyimagenet --arch convnet-bn-w8 --steps 5 --out as-published')
+    taught = json.loads(Path('as-published/card.json').read_text())['settings']
+    assert {k: taught[k] for k in ('steps', 'batch_size', 'lr', 'weight_decay', 'noise')} == dict(steps=5, batch_size=32, lr=.025, weight_decay=1e-4, noise=0)
+    assert taught['augment']['flip'] and taught['augment']['scale'] == [.08, 1]
+    fine('distill wmdd toy --ipc 1 --teacher as-published --published wmdd-tinyimagenet --steps 3 --bn 0 --crop .5 --out as-set')
+    told = json.loads(Path('as-set/card.json').read_text())['card']['settings']
+    assert {k: told[k] for k in ('compat', 'start', 'scheme', 'steps', 'bn', 'feature')} == dict(compat='wmdd', start='noise', scheme='balanced', steps=3, bn=0, feature=1)
+    assert told['augment']['scale'] == [.5, 1] and told['augment']['flip'] and told['augment']['roll'] == 32
+    std = json.loads(fine('data toy --json'))['std']
+    assert told['lr'] == pytest.approx(.1*sum(std)/3)
+
+
+def test_methods_list_published_configurations(shop):
+    listed = {m['name']: m['published'] for m in json.loads(fine('methods --json'))}
+    assert listed['wmdd'] == ['wmdd-imagenette', 'wmdd-tinyimagenet', 'wmdd-imagenet'] and listed['random'] == []
+    assert all(f'    --published {name}\n' in fine('methods') for names in listed.values() for name in names)
+
+
+def test_relabel_writes_three_kinds(shop):
+    made = json.loads(fine('relabel small --teacher teacher --coding top-k --k 2 --views 20 --seed 5 --out top.safetensors --json'))
+    assert made['kind'] == 'stored' and made['card']['seed'] == 5 and made['card']['coding'] == 'top-k' and 'bytes' in fine('relabel small --teacher teacher --views 1 --out one.safetensors')
+    assert made['bytes'] < Path('top.safetensors').stat().st_size < made['bytes'] + 2000
+    made = json.loads(fine('relabel small --teacher teacher --kind mean --views 30 --seed 5 --out mean5 --json'))
+    assert made['bytes'] == 6*3*4 and made['card']['views'] == 30
+    assert json.loads(fine('show mean5 --json'))['fingerprint'] == made['fingerprint']
+    made = json.loads(fine('relabel small --teacher teacher --kind replay --out bound --json'))
+    assert made['bytes'] == 0 and json.loads(fine('show bound --json'))['card']['labels']['kind'] == 'replay'
+    fine('relabel small --teacher teacher --views 1 --seed 1 --out one.safetensors --force')
+    content = Path('one.safetensors').read_bytes()
+    fine('relabel small --teacher teacher --views 1 --seed 1 --out two.safetensors')
+    assert content == Path('two.safetensors').read_bytes()
+
+
+def test_evaluate_relabelled_sets(shop):
+    rows = lambda line: json.loads(fine(f'evaluate {line} --arch {NET} --seeds 1 --json'))['rows']
+    kept = rows('small toy --protocol soft --labels labels.safetensors --teacher teacher --out kept.json')
+    assert [r['set'] for r in kept] == ['wmdd', 'random real', 'nearest real', 'full data']
+    assert rows('small toy --protocol soft --labels labels.safetensors --no-baselines --out lone.json') == kept[:1]
+    assert [r['protocol'] for r in rows('mean toy --protocol own --no-baselines --out own.json')] == ['own']
+
+
 def test_force_replaces_what_dsdist_wrote(shop):
     fine('distill random toy --ipc 1 --out mine')
     fine('distill random toy --ipc 2 --out mine --force')
@@ -233,7 +324,7 @@ def test_demo_writes_its_four_outputs(shop, monkeypatch):
     assert err.startswith('dsdist: toy: 180 training and 90 test images in 3 classes\n')
 
 
-@pytest.mark.parametrize('name', ['demo', 'data', 'squeeze', 'distill', 'evaluate', 'export', 'show', 'report', 'methods', 'bench'])
+@pytest.mark.parametrize('name', ['demo', 'data', 'squeeze', 'distill', 'relabel', 'evaluate', 'export', 'show', 'report', 'methods', 'bench'])
 def test_help_has_an_example(name):
     out = fine(f'{name} --help')
     assert f'Example: dsdist {name}' in out and '--json' in out and '--debug' in out

@@ -51,7 +51,7 @@ def statistics_loss(moments:list, # per layer the mean and variance `(n,C)` of e
         loss = loss+((mean-mu).square()/(s+1e-12)).mean()+((got+floor)/(var+floor)).log().square().mean()/4
     return loss/len(moments)
 
-# %% ../../nbs/decoupled/52_recover.ipynb #494b8967
+# %% ../../nbs/decoupled/52_recover.ipynb #e5eeb07c
 MATCHES = ('barycenter', 'sliced', 'mmd', 'ce', 'none')
 
 def feature_term(match:str, # one of `MATCHES`
@@ -60,12 +60,16 @@ def feature_term(match:str, # one of `MATCHES`
                  labels:Tensor, # class of each image, int64 `(n,)`
                  anchors:Tensor|None, # where `barycenter` wants the images, `(n,d)`
                  unit:float, # mean squared distance of a real feature from its centre
-                 seed:int=0 # of the directions of `sliced`
+                 seed:int=0, # of the directions of `sliced`
+                 soft:Tensor|None=None # class probabilities that the teacher should see as well, `(n,K)`
                  ): # a function of features `(n,d)` and logits `(n,K)` to a scalar
-    """What is asked of the features, without units.
+    """What is asked of the features, without units; with soft labels also what is asked of the teacher's answer.
 
     Raises `UserError` for another wish, or a barycenter without anchors."""
     choose('match', match, MATCHES)
+    if soft is not None:
+        wish = feature_term(match, real, onehot, labels, anchors, unit, seed)
+        return lambda f,z: wish(f, z)+F.kl_div(z.log_softmax(1), soft, reduction='batchmean')
     if match == 'none': return lambda f,z: f.sum()*0
     if match == 'ce': return lambda f,z: F.cross_entropy(z, labels)
     if match == 'barycenter':
@@ -190,10 +194,10 @@ class _Targets:
         "Real features of some classes, if the wish compares clouds."
         return [self.clouds[c].float().to(self.device) for c in classes] if self.match in ('sliced', 'mmd') else []
 
-# %% ../../nbs/decoupled/52_recover.ipynb #ef42e242
+# %% ../../nbs/decoupled/52_recover.ipynb #ead40924
 class _Shard:
     "Some images, their targets, and the loss that binds them."
-    def __init__(self, targets, init, labels, anchors, at, i, seed):
+    def __init__(self, targets, init, labels, anchors, soft, at, i, seed):
         device,y,self.compat,self.scales = targets.device,labels[at],targets.compat,targets.scales
         self.at,self.x = at,init[at].to(device, torch.float32).clone().requires_grad_()
         self.anchors = None if anchors is None else anchors[at].float().to(device)
@@ -204,8 +208,8 @@ class _Shard:
         if self.compat: return
         self.order = torch.argsort(self.y, stable=True) # clouds are compared class by class
         members = (self.y[self.order][:,None] == torch.tensor(self.classes, device=device)).float()
-        sorted_anchors = None if self.anchors is None else self.anchors[self.order]
-        self.term = feature_term(targets.match, targets.features(self.classes), members, self.y[self.order], sorted_anchors, targets.unit, seed)
+        u,q = (None if t is None else t[at].float().to(device)[self.order] for t in (anchors, soft))
+        self.term = feature_term(targets.match, targets.features(self.classes), members, self.y[self.order], u, targets.unit, seed, q)
 
     def draw(self, augment, seed, step):
         "What happens to each image at this step."
@@ -242,7 +246,7 @@ def _views(x, draw, bf16):
     x = draw.images(x)
     return x.to(torch.bfloat16, memory_format=torch.channels_last) if bf16 else x
 
-# %% ../../nbs/decoupled/52_recover.ipynb #55d2053b
+# %% ../../nbs/decoupled/52_recover.ipynb #eccc6588
 def _run_shard(model, taps, shard, run, path, every, steps, lr, feature, bn, augment, curriculum, bf16, seed, bar):
     "Optimise one shard from where it stopped; pixels `(n,C,H,W)` and losses `(steps,2)`."
     opt = torch.optim.Adam([shard.x], lr, betas=(.5, .9))
@@ -250,7 +254,7 @@ def _run_shard(model, taps, shard, run, path, every, steps, lr, feature, bn, aug
     bar.update(first)
     for t in range(first, steps):
         opt.param_groups[0]['lr'] = lr*(1+math.cos(math.pi*t/steps))/2
-        crop = replace(augment, scale=(crop_floor(t, steps, augment.scale[0], curriculum), augment.scale[1]))
+        crop = replace(augment, scale=(min(crop_floor(t, steps, augment.scale[0], curriculum), augment.scale[1]), augment.scale[1]))
         terms = _terms(shard, model, taps, _views(shard.x, shard.draw(crop, seed, t), bf16), feature, bn)
         shard.x.grad = torch.autograd.grad(terms.sum(), shard.x)[0]
         opt.step()
@@ -263,7 +267,7 @@ def _run_shard(model, taps, shard, run, path, every, steps, lr, feature, bn, aug
         if path is not None: _write(path, run, t+1, shard.x, opt, losses)
     return shard.x.detach().cpu(),torch.stack(losses).cpu()
 
-# %% ../../nbs/decoupled/52_recover.ipynb #3f6294f2
+# %% ../../nbs/decoupled/52_recover.ipynb #049497e2
 def check_recovery(*, steps:int, # 1 or more
                    lr:float, # above 0
                    feature:float, # 0 or more
@@ -271,24 +275,28 @@ def check_recovery(*, steps:int, # 1 or more
                    augment:Augment, # crops, flips and shifts only
                    match:str='barycenter', # one of `MATCHES`
                    compat:str|None=None, # one of `COMPAT`, or none
-                   curriculum:float=0. # in [0,1]
+                   curriculum:float=0., # in [0,1]
+                   shard:int=100, # 1 or more
+                   every:int=25 # 1 or more
                    )->None:
     """Make sure that `recover` can work with these settings.
 
     Raises `UserError` when a number is out of its range, a name unknown, or an augmentation mixes images."""
-    if steps < 1: raise UserError(f"steps must be 1 or more, got {steps}")
+    for name,value in dict(steps=steps, shard=shard, every=every).items():
+        if value < 1: raise UserError(f"{name} must be 1 or more, got {value}")
     if not (lr > 0 and feature >= 0 and bn >= 0): raise UserError(f"lr must be above 0 and the weights feature and bn 0 or more, got {lr}, {feature} and {bn}")
     if not 0 <= curriculum <= 1: raise UserError(f"curriculum is a share of the run, from 0 to 1, got {curriculum}")
     if augment.cutmix or augment.mixup: raise UserError("recover looks at one image at a time: use crops, flips and shifts, not cutmix or mixup")
     choose('match', match, MATCHES)
     if compat is not None: choose('compat', compat, COMPAT)
 
-# %% ../../nbs/decoupled/52_recover.ipynb #834ea3a9
+# %% ../../nbs/decoupled/52_recover.ipynb #9bb1787a
 def recover(teacher:Teacher, # frozen; what the images are shown to
             stats:ClassStatistics, # what the teacher found in the data
             init:Tensor, # first images, float `(N,C,H,W)` in [0,1]
             labels:Tensor, # their classes, int64 `(N,)`
             anchors:Tensor|None=None, # where each image's features should lie, `(N,d)`; for `match='barycenter'` and `compat='wmdd'`
+            soft:Tensor|None=None, # class probabilities that the teacher should see in each image, `(N,K)`; `compat` knows no such wish
             *,
             match:str='barycenter', # what is asked of the features, one of `MATCHES`
             per_class:bool=True, # statistics of each class; else of a mixed batch
@@ -312,25 +320,25 @@ def recover(teacher:Teacher, # frozen; what the images are shown to
     Raises `UserError` as `check_recovery` does, and on divergence (the last finite state stays in `work`). Source: SRe2L,
     [Yin et al. 2023](https://arxiv.org/abs/2306.13092), section 3.2; CDA, [Yin and Shen 2024](https://arxiv.org/abs/2311.18838);
     WMDD, [Liu et al. 2025](https://arxiv.org/abs/2311.18531)."""
-    check_recovery(steps=steps, lr=lr, feature=feature, bn=bn, augment=augment, match=match, compat=compat, curriculum=curriculum)
+    check_recovery(steps=steps, lr=lr, feature=feature, bn=bn, augment=augment, match=match, compat=compat, curriculum=curriculum, shard=shard, every=every)
     wish = dict(match=match, per_class=compat == 'wmdd' if compat else per_class, compat=compat, seed=seed)
     settings = [steps, lr, feature, bn, repr(augment), curriculum, shard, bf16, compiled, wish, str(device)]
-    run = fingerprint(teacher.fingerprint, init, labels, *([] if anchors is None else [anchors]), *stats.means, *stats.within, *stats.between, settings)
+    run = fingerprint(teacher.fingerprint, init, labels, *(t for t in (anchors, soft) if t is not None), *stats.means, *stats.within, *stats.between, settings)
     init,labels,device = init.float().cpu(),labels.cpu(),pick_device(device)
     fixed = dict(every=every, steps=steps, lr=lr, feature=feature, bn=bn, augment=augment, curriculum=curriculum, bf16=bf16, seed=seed)
     model = teacher.model.to(device)
     if bf16: model = half_precision(model)
-    return _all_shards(teacher, model, torch.compile(model) if compiled else model, stats, init, labels, anchors, wish, shard, run, work, device, fixed)
+    return _all_shards(teacher, model, torch.compile(model) if compiled else model, stats, init, labels, (anchors, soft), wish, shard, run, work, device, fixed)
 
-# %% ../../nbs/decoupled/52_recover.ipynb #a94b3612
-def _all_shards(teacher, model, run_model, stats, init, labels, anchors, wish, size, run, work, device, fixed):
+# %% ../../nbs/decoupled/52_recover.ipynb #fd8db1d8
+def _all_shards(teacher, model, run_model, stats, init, labels, goals, wish, size, run, work, device, fixed):
     "Optimise this process's shards, then put everybody's together."
     (rank,team),shards = place_in_team(),_shards(labels, size, wish['per_class'])
     targets = _Targets(teacher, stats, wish['match'], wish['compat'], wish['per_class'], device)
     mine,done = range(rank, len(shards), team),[]
     with Taps(model, stats.names, moments=True) as taps, progress(None, 'recover', fixed['steps']*len(mine)) as bar:
         for i in mine:
-            part = _Shard(targets, init, labels, anchors, shards[i], i, wish['seed'])
+            part = _Shard(targets, init, labels, *goals, shards[i], i, wish['seed'])
             path = None if work is None else Path(work)/f"{run}-{i:04d}.safetensors"
             done.append((i, *_run_shard(run_model, taps, part, run, path, bar=bar, **fixed)))
     images,history = init.clone(),0.

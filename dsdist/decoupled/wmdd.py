@@ -63,7 +63,7 @@ def _noise(data, labels, seed):
     draw = lambda c,j: torch.randn(data.channels, data.size, data.size, generator=generator(seed, 'start', c, j))
     return torch.stack([mean+std*draw(c, j) for c,j in zip(labels.tolist(), rank.tolist())]).clamp(0, 1)
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #a3758cd9
+# %% ../../nbs/decoupled/53_wmdd.ipynb #be6e95e1
 def recovered_set(method:str, # name for the card
                   data:ImageData, # what to distil; only its training part is touched
                   ipc:int, # images per class
@@ -85,7 +85,7 @@ def recovered_set(method:str, # name for the card
     data.check_ipc(ipc)
     choose('start', start, STARTS)
     choose('scheme', scheme, SCHEMES)
-    check_recovery(**{k: v for k,v in settings.items() if k not in ('per_class', 'shard', 'bf16', 'compiled')})
+    check_recovery(**{k: v for k,v in settings.items() if k not in ('per_class', 'bf16', 'compiled')})
     teacher = source or squeeze(data, seed=seed, device=device)
     teacher.check(data.classes, data.channels, data.size)
     stats = _statistics(teacher, data, cache, device)
@@ -95,7 +95,7 @@ def recovered_set(method:str, # name for the card
     if place.emphasis is not None: # the layers' targets must look where the anchors look
         stats = class_statistics(teacher.model, data.train, data.n_classes, device=device, desc='statistics', weights=_in_order(place.emphasis))
     init = first_images(data, place, start, seed, teacher, device)
-    images,losses = recover(teacher, stats, init, place.labels, place.centres, **settings, work=work, seed=seed, device=device)
+    images,losses = recover(teacher, stats, init, place.labels, place.centres, place.soft, **settings, work=work, seed=seed, device=device)
     card = provenance(method, data, dict(settings, ipc=ipc, start=start, scheme=scheme, augment=asdict(settings['augment'])), seed, time.time()-begin, teacher)
     card |= dict(distortion=place.distortion.tolist(), losses=dict(zip(('features', 'statistics'), losses.T.tolist())))
     return DistilledSet(images, place.labels, classes=data.classes, soft=place.soft, card=card).quantised()
@@ -115,7 +115,7 @@ def _statistics(teacher, data, cache, device):
     if cache is not None: return cached_statistics(teacher, data, cache=cache, device=device)
     return class_statistics(teacher.model, data.train, data.n_classes, device=device, desc='statistics')
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #84c69ba1
+# %% ../../nbs/decoupled/53_wmdd.ipynb #a7f988ca
 def wmdd(data:ImageData, # what to distil; only its training part is touched
          ipc:int, # images per class
          source:Teacher|None=None, # the teacher; `None`: one is trained first with the defaults of `squeeze`
@@ -140,8 +140,9 @@ def wmdd(data:ImageData, # what to distil; only its training part is touched
          )->DistilledSet: # `ipc` images for each class (on average, with `allocated` and `joint`), on the 8-bit grid, with card and loss curves
     """Distil a data set by matching Wasserstein barycenters and per-class layer statistics.
 
-    Raises `UserError` as `recovered_set` does.
+    Raises `UserError` as `recovered_set` does, and for another match together with `compat`, whose loss has its own.
     Source: WMDD, [Liu et al. 2025](https://arxiv.org/abs/2311.18531); differences are listed in this notebook."""
+    if compat and (match, per_class) != ('barycenter', True): raise UserError("compat is the released loss, which decides on match and per_class itself: leave them out")
     settings = dict(match=match, per_class=per_class, compat='wmdd' if compat else None, steps=steps, lr=lr, feature=feature, bn=bn,
                     augment=augment, shard=shard, bf16=bf16, compiled=compiled)
     return recovered_set('wmdd', data, ipc, source, settings, start=start, scheme=scheme, cache=cache, work=work, seed=seed, device=device)
