@@ -167,7 +167,7 @@ def _other_size(base, images):
     "Say so when the images are not as large as those of a published configuration."
     if base.size != images.size: _tell(f"the configuration was published for {base.data} at {base.size} pixels, these images have {images.size} (--size {base.size} changes them)")
 
-# %% ../nbs/92_cli.ipynb #1d8f0d57
+# %% ../nbs/92_cli.ipynb #603cbe42
 @command('squeeze digits --arch convnet3-bn --out teacher')
 def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 published:str|None=None, # the recipe of a published configuration, as dsdist methods lists them
@@ -190,11 +190,11 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 )->tuple: # facts and text
     """Train a teacher on a data set.
 
-    Raises `UserError` when `out` is in the way, and as `load_data`, `squeeze` and `published` do."""
+    Raises `UserError` when `out` is in the way, and as `load_data`, `squeeze` and `find_published` do."""
     given = {k: v for k,v in locals().items() if k in _RECIPE and v is not None}
     from dsdist.core import pick_device
     from dsdist.data.sources import load_data
-    from dsdist.recipes import published as find
+    from dsdist.recipes import find_published as find
     from dsdist.train.squeeze import squeeze
     _place(out, force)
     base = published and find(published)
@@ -236,13 +236,13 @@ def _views(augment, crop=None, **moves):
     from dataclasses import replace
     return replace(augment, **moves, **({} if crop is None else dict(scale=(crop, 1.))))
 
-# %% ../nbs/92_cli.ipynb #ca7cac0a
+# %% ../nbs/92_cli.ipynb #22ad46e5
 def _base(method, name, teacher):
     "The published configuration that the options change, if one is named."
     from dsdist.core import UserError
-    from dsdist.recipes import published
+    from dsdist.recipes import find_published
     if name is None: return None
-    base = published(name)
+    base = find_published(name)
     if base.method != method: raise UserError(f"{name} is a published configuration of the method {base.method}, not of {method}")
     whose = f"see dsdist squeeze --published {name}" if base.recipe else f"torchvision's {base.arch}, saved as a Teacher"
     if teacher is None: raise UserError(f"{name} needs the --teacher that belongs to it: {whose}")
