@@ -233,7 +233,7 @@ def _kept(net, work):
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t): work()
     return sum(b for at,b in seen.items() if at not in {place(w) for w in net.state_dict().values()})/2**20
 
-# %% ../nbs/91_bench.ipynb #8cf1cb76
+# %% ../nbs/91_bench.ipynb #26d3eccf
 def _by_loop(a, y, K):
     parts = [a[y == c] for c in range(K)]
     return torch.stack([p.mean((0, 2, 3)) for p in parts]),torch.stack([p.var((0, 2, 3), unbiased=False) for p in parts])
@@ -242,11 +242,11 @@ def _by_reshape(a, y, K):
     a = a.view(K, -1, *a.shape[1:]).permute(0, 2, 1, 3, 4).contiguous().flatten(2)
     return a.mean(2),a.var(2, unbiased=False)
 
-def _by_rows(a, y, K): return class_moments(*row_moments(a), F.one_hot(y, K).to(a.dtype))
+def _by_rows(a, y, K): return class_moments(*row_moments(a), torch.eye(K, dtype=a.dtype)[y])
 
 def _there_and_back(form, a, y, K):
     "Forward and backward; the gradient."
-    a = a.clone().requires_grad_()
+    a = a.detach().requires_grad_()
     m,v = form(a, y, K)
     return torch.autograd.grad(m.square().sum()+v.square().sum(), a)[0]
 

@@ -24,15 +24,29 @@ from ..models.taps import Taps, row_moments
 from ..ot.sliced import MmdTarget, SlicedTarget, directions
 from ..train.squeeze import Teacher
 
-# %% ../../nbs/decoupled/52_recover.ipynb #adc2651b
+# %% ../../nbs/decoupled/52_recover.ipynb #c3f198c2
+class _ClassMoments(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, m, v, onehot):
+        share = onehot/onehot.sum(0)
+        mean = share.mT@m
+        off = m-onehot@mean
+        ctx.save_for_backward(share, off)
+        return mean,share.mT@(v+off.square())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gm, gv):
+        share,off = ctx.saved_tensors
+        up = share@gv
+        return (share@gm).addcmul_(off, up, value=2),up,None
+
 def class_moments(m:Tensor, # mean of each image and channel, `(n,C)`
                   v:Tensor, # variance of each image and channel, `(n,C)`
                   onehot:Tensor # which group each image belongs to, `(n,G)` of 0 and 1, each group present
-                  )->tuple: # mean and variance of each group, each `(G,C)`, differentiable
+                  )->tuple: # mean and variance of each group, each `(G,C)`, differentiable once
     """Mean and variance of groups of images, from the images' own: the law of total variance."""
-    share = (onehot/onehot.sum(0)).mT
-    mean = share@m
-    return mean,share@(v+(m-onehot@mean).square())
+    return _ClassMoments.apply(m, v, onehot)
 
 # %% ../../nbs/decoupled/52_recover.ipynb #5ec48ce2
 def statistics_loss(moments:list, # per layer the mean and variance `(n,C)` of each image and channel

@@ -27,19 +27,29 @@ def tap_points(model:nn.Module # any network
         if names: return names
     raise UserError(f"{type(model).__name__} has no normalisation layer to listen to: name layers of your choice")
 
-# %% ../../nbs/models/17_taps.ipynb #ddb28688
+# %% ../../nbs/models/17_taps.ipynb #0189c83d
+def _mean(a): # over the last axis
+    P = a.shape[-1]
+    return a.mean(-1) if P >= 64 or a.is_cuda else a@a.new_full((P,), 1/P)
+
 def _spread(a): # (n,C,P) -> mean and variance over P, float32 or wider
-    if a.dtype in (torch.bfloat16, torch.float16): a = a.float()
-    m = a.mean(-1)
-    return m,(a-m[...,None]).square_().mean(-1)
+    if a.numel() > 2**20 and len(a) > 1 and not a.is_cuda:
+        return [torch.cat(t) for t in zip(*map(_spread, a.split(max(1, 2**18//a[0].numel()))))]
+    if a.element_size() < 4: a = a.float()
+    m = _mean(a)
+    return m,_mean((a-m[...,None]).square_())
 
 def _slope(a, m, gm, gv): # gradient of both with respect to a is c0+c1*a
     c1 = gv*(2/a.shape[-1])
-    return gm/a.shape[-1]-c1*m,c1
+    return (gm/a.shape[-1]).addcmul_(c1, m, value=-1),c1
 
-# %% ../../nbs/models/17_taps.ipynb #52f87b25
+def _affine(a, c0, c1):
+    c0,c1 = (c.to(a.dtype)[...,None] for c in (c0, c1))
+    return torch.addcmul(c0, c1, a) if a.is_cuda or a.element_size() < 4 else (a*c1).add_(c0)
+
+# %% ../../nbs/models/17_taps.ipynb #c6fbe2a5
 class _RowMoments(torch.autograd.Function):
-    "`_spread` that keeps the map alone and goes back in one pass."
+    "`_spread` that keeps nothing but the map, and goes back by the affine formula."
     @staticmethod
     def forward(ctx, a):
         m,v = _spread(a)
@@ -50,8 +60,7 @@ class _RowMoments(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gm, gv):
         a,m = ctx.saved_tensors
-        c0,c1 = (c.to(a.dtype)[...,None] for c in _slope(a, m, gm, gv))
-        return torch.addcmul(c0, c1, a)
+        return _affine(a, *_slope(a, m, gm, gv))
 
 # %% ../../nbs/models/17_taps.ipynb #e141bae2
 def row_moments(a:Tensor # what entered a layer: `(n,C,H,W)`, tokens `(n,L,C)` or vectors `(n,C)`
@@ -63,7 +72,7 @@ def row_moments(a:Tensor # what entered a layer: `(n,C,H,W)`, tokens `(n,L,C)` o
     if a.ndim == 2: return a if a.dtype == torch.float64 else a.float(),torch.zeros_like(a, dtype=torch.promote_types(a.dtype, torch.float32))
     return _RowMoments.apply(a.flatten(2) if a.ndim == 4 else a.mT)
 
-# %% ../../nbs/models/17_taps.ipynb #69cb1900
+# %% ../../nbs/models/17_taps.ipynb #d72526c4
 class _TappedNorm(torch.autograd.Function):
     "A batch norm in eval mode for maps `(n,C,H,W)`, and the row moments of its input."
     @staticmethod
@@ -77,9 +86,8 @@ class _TappedNorm(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, gy, gm, gv):
         a,m = ctx.saved_tensors
-        c0,c1 = (c.to(a.dtype)[...,None] for c in _slope(a.flatten(2), m, gm, gv))
-        g = torch.addcmul(c0, c1, a.flatten(2)).addcmul_(gy.flatten(2), ctx.w.to(a.dtype)[:,None])
-        return g.view_as(a),None
+        flat = a.flatten(2)
+        return _affine(flat, *_slope(flat, m, gm, gv)).addcmul_(gy.flatten(2), ctx.w.to(a.dtype)[:,None]).view_as(a),None
 
 # %% ../../nbs/models/17_taps.ipynb #2613ae45
 class Taps:
