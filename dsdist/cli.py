@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['app', 'command', 'main', 'cli_demo', 'cli_data', 'cli_squeeze', 'cli_distill', 'cli_relabel', 'cli_evaluate',
-           'cli_show', 'cli_export', 'cli_report', 'cli_methods', 'cli_bench']
+           'cli_attack', 'cli_show', 'cli_export', 'cli_report', 'cli_methods', 'cli_bench']
 
-# %% ../nbs/92_cli.ipynb #b04459e9
+# %% ../nbs/92_cli.ipynb #264fea67
 import inspect, json, os, re, shutil, sys, textwrap, traceback
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Annotated
@@ -47,16 +48,18 @@ def _sentences(debug):
         _tell(f"{e.filename}: {e.strerror}" if known else str(e))
         raise typer.Exit(2) from None
 
-# %% ../nbs/92_cli.ipynb #0cc03393
+# %% ../nbs/92_cli.ipynb #85b416bc
 def _notes(f):
     "The comment beside each parameter of `f`, by its name."
     head = inspect.getsource(f).split('"""')[0]
     return {k: v.replace('`', '') for k,v in re.findall(r'(\w+):[^#\n]*# (.*)', head)}
 
+def _flag(name): return '--'+name.replace('_', '-')
+
 def _parameter(p, note):
     "The argument or option that parameter `p` becomes."
     if p.default is p.empty: info = typer.Argument(help=note, metavar=p.name.upper())
-    elif p.default is False: info = typer.Option('--'+p.name.replace('_', '-'), help=note)
+    elif p.default is False: info = typer.Option(_flag(p.name), help=note)
     else: info = typer.Option(help=note)
     return p.replace(annotation=Annotated[p.annotation, info])
 
@@ -167,7 +170,7 @@ def _other_size(base, images):
     "Say so when the images are not as large as those of a published configuration."
     if base.size != images.size: _tell(f"the configuration was published for {base.data} at {base.size} pixels, these images have {images.size} (--size {base.size} changes them)")
 
-# %% ../nbs/92_cli.ipynb #603cbe42
+# %% ../nbs/92_cli.ipynb #0f191306
 @command('squeeze digits --arch convnet3-bn --out teacher')
 def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 published:str|None=None, # the recipe of a published configuration, as dsdist methods lists them
@@ -177,9 +180,11 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 lr:float|None=None, # highest learning rate [0.1]
                 optimiser:str|None=None, # sgd or adamw [sgd]
                 weight_decay:float|None=None, # as the optimiser means it [0.0005]
+                warmup:float|None=None, # share of the steps in which the rate climbs [0.05]
                 noise:float|None=None, # Gaussian pixel noise, standard deviation in [0,1] [0.15]
                 ema:float|None=None, # decay of the average of the weights, 0 = off [0.0]
                 bf16:bool=False, # compute in bfloat16
+                objective:str|None=None, # a robust teacher: bend, curvature, slope, rise, adversarial or trades, and its settings: bend:weight=0.3,every=4
                 root:Path|None=None, # folder of the files, instead of ~/.cache/dsdist
                 size:int|None=None, # bring all images to this side in pixels
                 channels:int|None=None, # bring all images to 1 (grey) or 3 (RGB)
@@ -190,7 +195,8 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 )->tuple: # facts and text
     """Train a teacher on a data set.
 
-    Raises `UserError` when `out` is in the way, and as `load_data`, `squeeze` and `find_published` do."""
+    Raises `UserError` when `out` is in the way, for an objective that does not exist, and as `load_data`, `squeeze` and
+    `find_published` do."""
     given = {k: v for k,v in locals().items() if k in _RECIPE and v is not None}
     from dsdist.core import pick_device
     from dsdist.data.sources import load_data
@@ -199,16 +205,33 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
     _place(out, force)
     base = published and find(published)
     device,images = pick_device(device),load_data(data, root, size, channels=channels)
-    t = (base.teacher if base else squeeze)(images, seed=seed, device=device, **given)
+    t = (base.teacher if base else squeeze)(images, seed=seed, device=device, objective=objective and _objective(objective), **given)
     if base: _other_size(base, images)
     t.save(out, force)
     percent = lambda part: f"{100*t.card[part+'_accuracy']:.1f} %"
     facts = dict(out=str(out), arch=t.card['arch'], data=images.name, fingerprint=t.fingerprint)
     return facts|dict(card=t.card),_lines(facts|dict(accuracy=f"{percent('train')} on training, {percent('test')} on test images"))
 
-_RECIPE = ('arch', 'steps', 'batch_size', 'lr', 'optimiser', 'weight_decay', 'noise', 'ema', 'bf16')
+_RECIPE = ('arch', 'steps', 'batch_size', 'lr', 'optimiser', 'weight_decay', 'warmup', 'noise', 'ema', 'bf16')
 
-# %% ../nbs/92_cli.ipynb #c057e7fe
+# %% ../nbs/92_cli.ipynb #9bfa8472
+def _objective(text):
+    "What `NAME:KEY=VALUE,KEY=VALUE` stands for."
+    from dsdist.core import UserError, choose
+    from dsdist.train.curvature import KINDS, Penalty
+    from dsdist.train.guard import Adversarial
+    makers = {k: Penalty(k) for k in KINDS}|{'adversarial': Adversarial(), 'trades': Adversarial(beta=6.)}
+    name,_,rest = text.partition(':')
+    start,given = makers[choose('objective', name, makers)],{}
+    known = {f.name: type(getattr(start, f.name)) for f in fields(start) if f.name != 'kind' and getattr(start, f.name) is not None}
+    for pair in filter(None, rest.split(',')):
+        key,_,value = pair.partition('=')
+        if key not in known: raise UserError(f"the objective {name} has no setting {key!r}: it takes {', '.join(known)}")
+        try: given[key] = {bool: ('no', 'yes').index, int: int, float: float}[known[key]](value)
+        except ValueError: raise UserError(f"{key} of the objective {name} must be {dict(bool='yes or no', int='a whole number', float='a number')[known[key].__name__]}, got {value!r}") from None
+    return replace(start, **{k: bool(v) if known[k] is bool else v for k,v in given.items()})
+
+# %% ../nbs/92_cli.ipynb #930e1906
 def _settings(method, base=None, **given):
     "The options that were given, when the method knows them all, and whether it can resume; `base` is a published configuration."
     from dsdist.core import choose
@@ -229,11 +252,8 @@ def _known(what, knows, given):
 _VIEWS = ('crop', 'flip', 'roll')
 _OWN = ('match', 'scheme', 'compat', 'start', 'steps', 'lr', 'feature', 'bn', *_VIEWS, 'curriculum', 'shard', 'bf16', 'compiled', 'cache')
 
-def _flag(name): return '--'+name.replace('_', '-')
-
 def _views(augment, crop=None, **moves):
     "A method's views with another smallest crop, flips or shifts."
-    from dataclasses import replace
     return replace(augment, **moves, **({} if crop is None else dict(scale=(crop, 1.))))
 
 # %% ../nbs/92_cli.ipynb #22ad46e5
@@ -465,6 +485,86 @@ def _rivals(ds, path, images, teacher, device):
     images.check_ipc(ds.ipc)
     if teacher is None: _tell("no --teacher was given: training one, to find the nearest real images")
     return baselines(images, ds.ipc, teacher, device)
+
+# %% ../nbs/92_cli.ipynb #f96d8cb3
+@command('attack teacher digits --preset quick --plot robustness.png')
+def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose students are then attacked
+               data:str, # name of the data set whose test images are attacked, see dsdist data --help
+               preset:str='quick', # which attacks: quick, guard, ddrb, standard, full or l2
+               eps:list[float]=[], # radius in pixel units, in (0,1]; repeat it for more; those of the preset if not given
+               n:int|None=None, # test images at most; as the preset says if not given
+               thrifty:bool=False, # begin with the largest radius, and spare what withstands an attack there the smaller ones
+               arch:str|None=None, # network of the students of a set [convnet3]
+               seeds:int|None=None, # students of a set [3]
+               protocol:str|None=None, # how the students of a set learn [hard]
+               teacher:Path|None=None, # folder of a teacher, for soft labels and the nearest real images beside a set
+               baselines:bool=True, # beside a set: also random real, nearest real and full data
+               root:Path|None=None, # folder of the files, instead of ~/.cache/dsdist
+               size:int|None=None, # bring all images to this side in pixels
+               channels:int|None=None, # bring all images to 1 (grey) or 3 (RGB)
+               seed:int=0, # chooses the images; seed of the first student
+               device:str='auto', # auto, cpu, cuda or cuda:N
+               plot:Path|None=None, # also draw accuracy against radius into this .png file
+               out:Path=Path('robustness.json'), # file to write
+               force:bool=False # replace what is at --out and --plot
+               )->tuple: # facts and text
+    """Attack a teacher, or students of a distilled set. Tells which images survive, after the checks that the number must pass.
+
+    Raises `UserError` when a file is in the way, for options that only a set knows, and as `load_data`, `load_teacher`,
+    `DistilledSet.load`, `evaluate` and `robustness` do."""
+    typed = locals()
+    given = {k: typed[k] for k in ('arch', 'seeds', 'protocol', 'teacher') if typed[k] is not None}
+    from dsdist.core import pick_device, write_json
+    from dsdist.data.sources import load_data
+    for file in (out, plot): file and _place(file, force, folder=False)
+    device,images = pick_device(device),load_data(data, root, size, channels=channels)
+    how = dict(preset=preset, eps=tuple(eps) or None, n=n, thrifty=thrifty, seed=seed)
+    if (path/'teacher.safetensors').exists(): results,rows,text = _attack_teacher(path, images, device, given, how)
+    else: results,rows,text = _attack_students(path, images, device, baselines, given, how)
+    if plot: _draw(results, plot)
+    facts = dict(kind='dsdist attacks', rows=rows, results={k: [r.record for r in rs] for k,rs in results.items()})
+    write_json(out, facts)
+    return dict(out=str(out))|facts,'\n'.join([text, '', f"written to {out}"])
+
+# %% ../nbs/92_cli.ipynb #3d8fa63a
+def _attack_teacher(path, images, device, given, how):
+    "Results by name, no rows of a scorecard, and what to print."
+    from dsdist.core import UserError
+    from dsdist.evaluate.robust import robustness
+    from dsdist.train.squeeze import load_teacher
+    if given: raise UserError(f"{path} holds a teacher, and {', '.join(map(_flag, given))} is for distilled sets")
+    t = load_teacher(path, device)
+    t.check(images.classes, images.channels, images.size)
+    r = robustness(t.model, images.test, tell=_tell, **how)
+    return {path.name: [r]},[],r.to_text()
+
+def _attack_students(path, images, device, baselines, given, how):
+    "Results by name of the set, rows of a scorecard, and what to print."
+    from dsdist.core import UserError
+    from dsdist.distilled import DistilledSet
+    from dsdist.evaluate.judge import evaluate
+    from dsdist.evaluate.robust import robustness, robustness_text
+    from dsdist.train.squeeze import load_teacher
+    arch,seeds,protocol = (given.get(k, v) for k,v in dict(arch='convnet3', seeds=3, protocol='hard').items())
+    _check_students([arch], [protocol], seeds, given.get('teacher'), None, baselines)
+    ds,t,results,tell = DistilledSet.load(path),'teacher' in given and load_teacher(given['teacher'], device) or None,{},[_tell]
+    _belongs(ds, path, images)
+    def examine(student, row):
+        r = robustness(student, images.test, tell=tell.pop() if tell else None, **how)
+        results.setdefault(row['set'], []).append(r)
+        return r.metrics()
+    sets = {_name(ds, path): ds}|(_rivals(ds, path, images, t, device) if baselines else {})
+    score = evaluate(sets, images, archs=[arch], seeds=range(how['seed'], how['seed']+seeds), protocols=[protocol], teacher=t, device=device, examine=examine)
+    return results,score.rows,robustness_text(results)
+
+def _draw(results, path):
+    "Accuracy against radius, of one network with all attacks or of several with the worst case."
+    from dsdist.core import atomic_file
+    from dsdist.distilled import to_png
+    from dsdist.evaluate.robust import plot_robustness
+    (first, *more),*others = results.values()
+    axes = plot_robustness(results) if more or others else first.plot()
+    with atomic_file(path) as f: f.write_bytes(to_png(axes.figure))
 
 # %% ../nbs/92_cli.ipynb #cedb5dca
 @command('show distilled --out grid.png')

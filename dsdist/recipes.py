@@ -100,7 +100,7 @@ class Published:
     arch:str = 'resnet18'
     verified:str = "the loss, against a transcription; a few steps on toy data. Never in full: the accuracy is the authors' alone"
 
-# %% ../nbs/90_recipes.ipynb #7cc8984e
+# %% ../nbs/90_recipes.ipynb #d47dda7c
 def _on(self,
         data:ImageData # what will be distilled
         )->dict: # settings of the method, with the learning rate in pixel units
@@ -119,7 +119,7 @@ def _trained(self,
     Raises `UserError` when the published teacher was not trained by its authors."""
     if self.recipe is None: raise UserError(f"this configuration has no recipe for its teacher, which is torchvision's {self.arch} with the weights IMAGENET1K_V1: bring your own")
     p = self.recipe.resolve(len(data.train))
-    told = {k: getattr(p, k) for k in ('steps', 'batch_size', 'lr', 'optimiser', 'weight_decay', 'augment')}
+    told = {k: getattr(p, k) for k in ('steps', 'batch_size', 'lr', 'optimiser', 'weight_decay', 'warmup', 'augment')}
     return squeeze(data, seed=seed, device=device, **(told | dict(arch=self.arch, noise=0.) | changes))
 
 def _distilled(self,

@@ -13,7 +13,7 @@ from .students import find_protocol, student_rows
 from ..models.zoo import parse_name
 from ..train.squeeze import Teacher
 
-# %% ../../nbs/evaluate/49_judge.ipynb #8a17bdd1
+# %% ../../nbs/evaluate/49_judge.ipynb #b0b367b3
 def evaluate(sets:dict, # by name: a `DistilledSet`, images of the data, or a function from seed to set
              data:ImageData, # its test part judges
              *,
@@ -21,8 +21,9 @@ def evaluate(sets:dict, # by name: a `DistilledSet`, images of the data, or a fu
              seeds:list=(0, 1, 2), # whole numbers; three or more for a standard deviation worth its name
              protocols:list=('hard',), # names of recipes, or `Protocol`s
              teacher:Teacher|None=None, # who gives soft labels
+             examine=lambda student, row: {}, # what else to measure: a function of a trained student and its row, that gives values by metric
              device='cpu' # where to train
-             )->Scorecard: # one row a student
+             )->Scorecard: # one row for each student and metric
     """Train students on every set under every protocol, and collect their accuracies.
 
     Raises `UserError` for unknown names, no seeds, or soft labels without a teacher, before anything is trained."""
@@ -34,5 +35,5 @@ def evaluate(sets:dict, # by name: a `DistilledSet`, images of the data, or a fu
     with progress(None, 'students', len(sets)*len(archs)*len(seeds)*len(protocols)) as bar:
         for p in protocols:
             for name,ds in sets.items():
-                for row in student_rows(name, ds, data, archs, seeds, protocol=p, teacher=teacher, device=device, tick=lambda: bar.update(1)): card.add(**row)
+                for row in student_rows(name, ds, data, archs, seeds, protocol=p, teacher=teacher, device=device, tick=lambda: bar.update(1), examine=examine): card.add(**row)
     return card

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'CHECKS', 'Attack', 'Surrogate', 'masking_checks']
 
-# %% ../../nbs/evaluate/46_masking.ipynb #0d4765cb
+# %% ../../nbs/evaluate/46_masking.ipynb #88bc62e9
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core import UserError, choose, fingerprint, generator, progress
-from .attacks import at_rest, attack_loss, correct, fgsm, linear_canary, linear_margin, pgd, pgd_targets
+from .attacks import attack_loss, correct, fgsm, linear_canary, linear_margin, pgd, pgd_targets
+from ..models.taps import at_rest
 
 # %% ../../nbs/evaluate/46_masking.ipynb #f9d9ee56
 KINDS = ('white', 'black', 'transfer', 'length')

@@ -148,7 +148,7 @@ def _check_set(ds, data):
     if (ds.channels, ds.size) != (data.channels, data.size):
         raise UserError(f"the set's images are {ds.channels} x {ds.size} x {ds.size}, those of {data.name} are {data.channels} x {data.size} x {data.size}")
 
-# %% ../../nbs/evaluate/45_students.ipynb #a5b97d2c
+# %% ../../nbs/evaluate/45_students.ipynb #8ef05273
 def student_rows(name:str, # what the set is called in the table
                  ds, # a set, or a function from seed to set
                  data:ImageData, # its test part judges
@@ -158,15 +158,17 @@ def student_rows(name:str, # what the set is called in the table
                  protocol:str|Protocol='hard', # the recipe
                  teacher=None, # who gives the soft labels: a `Teacher` or `StoredLabels`
                  device='cpu', # where to train
-                 tick=lambda: None # called after each student, for a progress bar
-                 )->list: # one dict a student: set, ipc, protocol, architecture, seed, metric, value in [0,1]
+                 tick=lambda: None, # called after each student, for a progress bar
+                 examine=lambda student, row: {} # what else to measure: a function of a student and its row, that gives values by metric
+                 )->list: # dicts: set, ipc, protocol, architecture, seed, metric, value; for each student its accuracy in [0,1], and what `examine` found
     """Train one student for each network and seed, and measure its accuracy on the test part."""
     rows = []
     for arch in archs:
         for seed in seeds:
             part = ds(seed) if callable(ds) else ds
             student = train_student(part, data, arch, protocol=protocol, teacher=teacher, seed=seed, device=device)
-            rows.append(dict(set=name, ipc=getattr(part, 'ipc', None), protocol=find_protocol(protocol).name, architecture=arch, seed=seed,
-                             metric='accuracy', value=accuracy(student, data.test, device)))
+            row = dict(set=name, ipc=getattr(part, 'ipc', None), protocol=find_protocol(protocol).name, architecture=arch, seed=seed,
+                       metric='accuracy', value=accuracy(student, data.test, device))
+            rows += [row, *(dict(row, metric=m, value=v) for m,v in examine(student, row).items())]
             tick()
     return rows

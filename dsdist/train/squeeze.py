@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['Teacher', 'squeeze', 'provenance', 'load_teacher']
 
-# %% ../../nbs/train/41_squeeze.ipynb #336bd223
+# %% ../../nbs/train/41_squeeze.ipynb #59847b33
 import hashlib, json, platform, time
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import torch
@@ -59,7 +59,7 @@ def _names(classes):
     classes = [str(c) for c in classes]
     return '['+', '.join(classes[:12])+(f", ... {len(classes)} in all]" if len(classes) > 12 else ']')
 
-# %% ../../nbs/train/41_squeeze.ipynb #58f266b4
+# %% ../../nbs/train/41_squeeze.ipynb #be8e5772
 def squeeze(data:ImageData, # what to learn
             arch:str='convnet3-bn', # name of a network, see `model_names`
             *,
@@ -68,25 +68,33 @@ def squeeze(data:ImageData, # what to learn
             lr:float=.1, # highest learning rate
             optimiser:str='sgd', # `'sgd'` or `'adamw'`
             weight_decay:float=5e-4, # as the optimiser means it
+            warmup:float=.05, # share of the steps in which the rate climbs, 0 for none
             augment:Augment=Augment(scale=(.6, 1.)), # what may happen to an image
             noise:float=.15, # Gaussian pixel noise, standard deviation in pixel units [0,1]
             ema:float=0., # decay of the average of the weights, 0 = off
             bf16:bool=False, # compute in bfloat16
+            objective=None, # what to descend on instead of the mean loss, as in `fit`: a dataclass, so that the card can hold it
             seed:int=0, # the run's seed
             device='cpu' # where to train
             )->Teacher: # in eval mode, with its card
     """Train a teacher on the training part of a data set.
 
-    Raises `UserError` for an unknown network, or when training diverges. Source: SRe2L,
+    Raises `UserError` for an unknown network, an objective that is no dataclass, or when training diverges. Source: SRe2L,
     [Yin et al. 2023](https://arxiv.org/abs/2306.13092), section 3.1."""
-    start,device,settings = time.time(),pick_device(device),dict(steps=steps, batch_size=batch_size, lr=lr, optimiser=optimiser, weight_decay=weight_decay, noise=noise, ema=ema, bf16=bf16)
-    model = make_model(arch, data, seed, 'teacher')
-    losses = fit(model, data.train, data.n_classes, **settings, augment=augment, seed=seed, key='squeeze', device=device, desc=f'squeeze {arch}')
+    start,device,settings = time.time(),pick_device(device),dict(steps=steps, batch_size=batch_size, lr=lr, optimiser=optimiser, weight_decay=weight_decay, warmup=warmup, noise=noise, ema=ema, bf16=bf16)
+    goal,model = objective and dict(name=type(objective).__name__, **_plain(objective)),make_model(arch, data, seed, 'teacher')
+    losses = fit(model, data.train, data.n_classes, **settings, objective=objective, augment=augment, seed=seed, key='squeeze', device=device, desc=f'squeeze {arch}')
     card = dict(arch=arch, classes=list(data.classes), channels=data.channels, size=data.size, mean=list(data.mean), std=list(data.std),
-                data=data.name, data_fingerprint=data.fingerprint, settings=dict(settings, augment=json.loads(json.dumps(asdict(augment)))), seed=seed,
+                data=data.name, data_fingerprint=data.fingerprint, settings=dict(settings, augment=_plain(augment), objective=goal), seed=seed,
                 losses=[round(l, 5) for l in losses.tolist()], train_accuracy=accuracy(model, data.train, device),
                 test_accuracy=accuracy(model, data.test, device), seconds=round(time.time()-start, 1))
     return Teacher(model, card)
+
+# %% ../../nbs/train/41_squeeze.ipynb #e0599b9c
+def _plain(settings):
+    "A dataclass as JSON holds it."
+    if not is_dataclass(settings): raise UserError(f"an objective must be a dataclass, so that the teacher's card can say what it was; got {type(settings).__name__}")
+    return json.loads(json.dumps(asdict(settings)))
 
 # %% ../../nbs/train/41_squeeze.ipynb #664e7888
 def provenance(method:str, # name of the method, as in `dsdist methods`
