@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STARTS', 'first_images', 'recovered_set', 'wmdd']
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #7c352afc
+# %% ../../nbs/decoupled/53_wmdd.ipynb #d8a8e1c9
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..data.sources import ImageData, batches
 from .recover import check_recovery, recover
 from .statistics import cached_statistics, class_statistics
 from ..distilled import DistilledSet
+from ..models.taps import Taps
 from ..models.zoo import classifier
 from ..ot.placement import SCHEMES, Placement, place_anchors
 from ..train.squeeze import Teacher, provenance, squeeze
@@ -63,7 +64,7 @@ def _noise(data, labels, seed):
     draw = lambda c,j: torch.randn(data.channels, data.size, data.size, generator=generator(seed, 'start', c, j))
     return torch.stack([mean+std*draw(c, j) for c,j in zip(labels.tolist(), rank.tolist())]).clamp(0, 1)
 
-# %% ../../nbs/decoupled/53_wmdd.ipynb #be6e95e1
+# %% ../../nbs/decoupled/53_wmdd.ipynb #7a3f61ea
 def recovered_set(method:str, # name for the card
                   data:ImageData, # what to distil; only its training part is touched
                   ipc:int, # images per class
@@ -88,6 +89,8 @@ def recovered_set(method:str, # name for the card
     check_recovery(**{k: v for k,v in settings.items() if k not in ('per_class', 'bf16', 'compiled')})
     teacher = source or squeeze(data, seed=seed, device=device)
     teacher.check(data.classes, data.channels, data.size)
+    if settings['compat'] and any(getattr(m, 'running_mean', None) is None for m in Taps(teacher.model).layers):
+        raise UserError(f"the released losses (compat) need a teacher with batch norm, and {teacher.card['arch']} has none: leave compat out, or take a network such as convnet3-bn")
     stats = _statistics(teacher, data, cache, device)
     last = classifier(teacher.model)
     head = tuple(t.detach().cpu() for t in (last.weight, last.bias))

@@ -382,7 +382,7 @@ def cw_l2(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
         return best
     return _batched(attack, model, x, y, batch_size, desc, c=c, kappa=kappa, steps=steps, lr=lr, searches=searches)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #0ed608e5
+# %% ../../nbs/evaluate/44_attacks.ipynb #547ed5d0
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000) # in ten-thousandths of the budget
 
 def _window(query, queries, share, side):
@@ -421,6 +421,6 @@ def _squared(u, ball, place, up, s):
     "`u` with a window of side `s` pushed to the surface of the ball."
     H,W = u.shape[2:]
     top,left = (place*place.new_tensor([[H-s+1], [W-s+1]])).long().unbind(1)
-    rows,cols = ((torch.arange(n, device=u.device)-o)[:] for n,o in ((H, top), (W, left)))
+    rows,cols = (torch.arange(n, device=u.device)-o for n,o in ((H, top), (W, left)))
     window = ((rows >= 0)&(rows < s))[:,None,:,None]&((cols >= 0)&(cols < s))[:,None,None]
     return torch.where(window, torch.where(up, ball.high, ball.low), u)

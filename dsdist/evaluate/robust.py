@@ -169,21 +169,22 @@ def _images(images, labels, n, seed):
     x = images.gather(idx) if hasattr(images, 'gather') and not isinstance(images, Tensor) else images[idx]
     return (x.float()/255 if x.dtype == torch.uint8 else x),y[idx],idx
 
-# %% ../../nbs/evaluate/47_robust.ipynb #129c0c8f
+# %% ../../nbs/evaluate/47_robust.ipynb #ac841a63
 def _seconds(work):
     "How long something takes the second time."
-    work()
+    def wait(): torch.cuda.is_available() and torch.cuda.synchronize()
+    work(); wait()
     start = time.perf_counter()
-    work()
+    work(); wait()
     return time.perf_counter()-start
 
-# %% ../../nbs/evaluate/47_robust.ipynb #39ab8b7d
+# %% ../../nbs/evaluate/47_robust.ipynb #15444024
 def attack_cost(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
                 x:Tensor, # images, float `(N,C,H,W)` in [0,1]
                 preset:str|Preset='quick', # a name of `PRESETS`, or a `Preset`
                 eps:tuple|None=None # radii; `None`: those of the preset
                 )->dict: # `gradients` and `looks` in all, if every image survives, and `seconds` on this machine, as measured on a few images
-    """What a run costs at most, before it runs. Raises `UserError` for an unknown preset."""
+    """What the attacks of a preset cost at most, before they run; the checks come on top. Raises `UserError` for an unknown preset."""
     p,few,device = _plan(preset, eps, None, ()),x[:50],next(model.parameters(), x).device
     times = [len(p.eps) if a.kind != 'length' else 1 for a in p.attacks]
     g,l = (len(x)*sum(t*getattr(a, k) for t,a in zip(times, p.attacks)) for k in ('gradients', 'looks'))
@@ -197,12 +198,12 @@ def _string(flags): return ''.join('01'[f] for f in flags.int().tolist())
 def _bits(s): return torch.tensor([c == '1' for c in s])
 def _radius(norm, e): return f"{round(255*e, 3):g}/255" if norm == 'linf' else f"{e:g}"
 
-# %% ../../nbs/evaluate/47_robust.ipynb #594e99eb
+# %% ../../nbs/evaluate/47_robust.ipynb #660e69f0
 class RobustnessResult:
     """What a run of `robustness` found. `record` is a dict that JSON can hold.
 
-    It has the keys `preset`, `norm`, `eps`, `seed`, `thrifty`, `index` (positions of the images), `clean` and, by attack,
-    `flags` (a string for each radius, 1 for each image that survives), `checks`, `warnings`, `estimate`, `versions`."""
+    It has the keys `kind`, `preset`, `norm`, `eps`, `seed`, `thrifty`, `index` (positions of the images), `clean`, `attacks` (by name, with
+    `flags`: a string for each radius, 1 for each image that survives), `checks`, `warnings`, `estimate`, `versions`."""
     def __init__(self, record:dict # what was found
                  ):
         self.record,self.eps,self.n = record,record['eps'],len(record['clean'])
@@ -271,7 +272,7 @@ def _metrics(self)->dict: # by the name of a metric: a share of the images, in [
 
 RobustnessResult.metrics = _metrics
 
-# %% ../../nbs/evaluate/47_robust.ipynb #79913036
+# %% ../../nbs/evaluate/47_robust.ipynb #67ba608e
 def robustness(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
                images, # test images: a data set such as `data.test`, or a tensor `(N,C,H,W)`, uint8 or float in [0,1]
                labels:Tensor|None=None, # classes, int64 `(N,)`; `None`: those of the data set
@@ -296,7 +297,7 @@ def robustness(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
     x,y,index = _images(images, labels, n or plan.images, seed)
     check_pixels(x, y)
     estimate = attack_cost(model, x, replace(plan, images=len(x)))
-    if tell: tell(f"{len(x)} images, {len(plan.attacks)} attacks at {len(plan.eps)} radii: at most {estimate['gradients']:,} gradients and {estimate['looks']:,} looks, about {estimate['seconds']:g} s here")
+    if tell: tell(f"{len(x)} images, {len(plan.attacks)} attacks at {len(plan.eps)} radii: at most {estimate['gradients']:,} gradients and {estimate['looks']:,} looks without the checks, about {estimate['seconds']:g} s here")
     clean = correct(model, x, y, batch_size)
     checks = masking_checks(model, x, y, plan.eps[len(plan.eps)//2], norm=plan.norm, attacks=plan.attacks, reference=reference, seen=seen)
     with warnings.catch_warnings(record=True) as heard:
@@ -335,9 +336,9 @@ def _strays(x, u, eps, norm):
 # %% ../../nbs/evaluate/47_robust.ipynb #7498100d
 def _answer(what, ok, detail): return dict(what=what, ok=ok, detail=detail)
 
-# %% ../../nbs/evaluate/47_robust.ipynb #852d7297
+# %% ../../nbs/evaluate/47_robust.ipynb #725087c1
 def _only(attacks, kind):
-    "How many images only attacks of this kind broke, at the radius where it is most; `None` when there was nothing to compare."
+    "How many images attacks of this kind broke and attacks with gradients did not, at the radius where it is most; `None` when there was nothing to compare."
     rows = {k: [torch.stack([_bits(f) for f in a['flags']]) for a in attacks.values() if a['kind'] == k] for k in (kind, 'white')}
     if not all(rows.values()): return None
     mine,white = (torch.stack(v).all(0) for v in rows.values())
@@ -350,9 +351,9 @@ def _afterwards(attacks, n, said):
     silent = black is None and 'autoattack' not in attacks
     return {'C2': _answer('every image of every attack lies in ball and box', not strayed, f"outside: {strayed}" if strayed else 'measured by the harness'),
             'C9': _answer('attacks with gradients find what attacks without find', None if silent else not won and (black or 0) <= max(.002*n, 1),
-                        'only one kind of attack was run' if silent else f"{black or 0} of {n} images broken by logits alone"+', and the Square of AutoAttack won'*won),
+                        'only one kind of attack was run' if silent else f"{black or 0} of {n} images broken by logits but not by gradients"+', and the Square of AutoAttack won'*won),
             'C13': _answer('images made on a twin do no better than attacks on the network', None if moved is None else moved <= max(.01*n, 1),
-                         'give `twins` to check' if moved is None else f"{moved} of {n} images broken by transfer alone")}
+                         'give `twins` to check' if moved is None else f"{moved} of {n} images broken by transfer but not by gradients")}
 
 # %% ../../nbs/evaluate/47_robust.ipynb #cfcb3f82
 def _plot(self,
@@ -374,16 +375,16 @@ def _plot(self,
 
 RobustnessResult.plot = _plot
 
-# %% ../../nbs/evaluate/47_robust.ipynb #589219da
+# %% ../../nbs/evaluate/47_robust.ipynb #cbde17ac
 def _worst(results, attack=None):
     "Radii, norm, and by name the mean and the standard deviation (`nan` for a single seed) of the accuracy in per cent at 0 and each radius."
     every = [r for rs in results.values() for r in rs]
-    if len({(r.record['norm'], *r.eps) for r in every}) != 1: raise UserError("results of different radii or norms cannot be set side by side")
+    if len({(r.record['norm'], *r.eps, *r.record['attacks']) for r in every}) != 1: raise UserError("results of different radii, norms or attacks cannot be set side by side")
     eps = (0, *every[0].eps)
     a = {k: 100*torch.tensor([[r.accuracy(e, attack) for e in eps] for r in rs], dtype=torch.float64) for k,rs in results.items()}
     return ['0', *(_radius(every[0].record['norm'], e) for e in eps[1:])],every[0].record['norm'],{k: (v.mean(0), v.std(0) if len(v) > 1 else v[0]*math.nan) for k,v in a.items()}
 
-def plot_robustness(results:dict, # by name: a list of `RobustnessResult`s of the same radii, one a seed
+def plot_robustness(results:dict, # by name: a list of `RobustnessResult`s of the same attacks and radii, one a seed
                     ax=None # matplotlib axes; `None`: on a new `Picture`
                     ): # the axes; `.figure` is the picture
     """Worst case against radius, of several networks. Raises `UserError` for results of different radii."""

@@ -148,7 +148,7 @@ def _check_set(ds, data):
     if (ds.channels, ds.size) != (data.channels, data.size):
         raise UserError(f"the set's images are {ds.channels} x {ds.size} x {ds.size}, those of {data.name} are {data.channels} x {data.size} x {data.size}")
 
-# %% ../../nbs/evaluate/45_students.ipynb #8ef05273
+# %% ../../nbs/evaluate/45_students.ipynb #e8bca5c4
 def student_rows(name:str, # what the set is called in the table
                  ds, # a set, or a function from seed to set
                  data:ImageData, # its test part judges
@@ -167,7 +167,8 @@ def student_rows(name:str, # what the set is called in the table
         for seed in seeds:
             part = ds(seed) if callable(ds) else ds
             student = train_student(part, data, arch, protocol=protocol, teacher=teacher, seed=seed, device=device)
-            row = dict(set=name, ipc=getattr(part, 'ipc', None), protocol=find_protocol(protocol).name, architecture=arch, seed=seed,
+            ipc = max(1, round(len(part.labels)/part.n_classes)) if isinstance(part, DistilledSet) else None # on average, where classes differ
+            row = dict(set=name, ipc=ipc, protocol=find_protocol(protocol).name, architecture=arch, seed=seed,
                        metric='accuracy', value=accuracy(student, data.test, device))
             rows += [row, *(dict(row, metric=m, value=v) for m,v in examine(student, row).items())]
             tick()

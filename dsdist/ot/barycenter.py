@@ -19,12 +19,13 @@ from ..core import UserError, generator, progress
 def _cost(x, z): # points (B,n,d), atoms (B,m,d) -> (B,m,n): squared distance minus |x|^2
     return torch.baddbmm(z.square().sum(-1, keepdim=True), z, x.mT, alpha=-2)
 
-# %% ../../nbs/ot/32_barycenter.ipynb #82ac4af3
-def _sums(y, lab, k): # rows (B,n,d), cells (B,n) -> (B,k,d): the sum of each cell
-    if y.is_cuda: return F.one_hot(lab, k).mT.to(y)@y
+# %% ../../nbs/ot/32_barycenter.ipynb #adbae5c0
+def _sums(y, lab, k, start=None): # rows (B,n,d), cells (B,n) -> (B,k,d): the sum of each cell, on top of `start`
     B, _, d = y.shape
+    z = y.new_zeros(B, k, d) if start is None else start
+    if y.is_cuda: return z+F.one_hot(lab, k).mT.to(y)@y
     flat = lab+k*torch.arange(B)[:, None]
-    return y.new_zeros(B*k, d).index_add_(0, flat.flatten(), y.flatten(0, 1)).view(B, k, d)
+    return z.view(B*k, d).index_add_(0, flat.flatten(), y.flatten(0, 1)).view(B, k, d)
 
 # %% ../../nbs/ot/32_barycenter.ipynb #512ffa09
 def _means(xw, w, lab, k): # weighted points, weights, cells -> the mean (B,k,d) and mass (B,k) of each cell
@@ -154,14 +155,17 @@ def _nearest(far): # far (k,n) -> for each row a column of its own, small entrie
         taken.append(pick[j].item())
     return pick
 
-# %% ../../nbs/ot/32_barycenter.ipynb #d5b98cec
+# %% ../../nbs/ot/32_barycenter.ipynb #ab668a27
 def _finish(x, w, lab, k): # one centred cloud (n,d), weights summing to 1 -> atoms, weights, distortion, nearest
-    y, w = x.double(), w.double()
-    total = w@y.square().sum(1)
-    z, mass = _means((y*w[:, None])[None], w[None], lab[None], k)
-    z, mass = z[0], mass[0]
+    w, z, square = w.double(), None, []
+    mass = _sums(w[None, :, None], lab[None], k)[0, :, 0]
+    for part, share, cell in zip(*(t.split(len(x) if x.is_cuda else 256) for t in (x, w, lab))):
+        y = part.double()
+        square.append(y.square().sum(1))
+        z = _sums((y*share[:, None])[None], cell[None], k, z)
+    z = z[0]/mass.clamp(min=1e-30)[:, None]
     far = _cost(x[None], z.float()[None])[0]+x.square().sum(1)
-    return z, mass, (total-mass@z.square().sum(1)).clamp(min=0), _nearest(far)
+    return z, mass, (w@torch.cat(square)-mass@z.square().sum(1)).clamp(min=0), _nearest(far)
 
 # %% ../../nbs/ot/32_barycenter.ipynb #dc55dab3
 def _cloud(name, x, w, k): # one cloud -> its name, mean, centred points float32, weights float32

@@ -42,20 +42,20 @@ def _lanczos(product, q, steps):
     e,V = torch.linalg.eigh(a.diag_embed()+b.diag_embed(1)+b.diag_embed(-1))
     return e[:,-1],e[:,0],torch.einsum('nk,nkd->nd', V[:,:,-1], torch.stack(Q[:-1], 1))
 
-# %% ../../nbs/train/42_curvature.ipynb #2eb514ff
+# %% ../../nbs/train/42_curvature.ipynb #8df41ef2
 @dataclass(frozen=True)
 class InputCurvature:
     """How the loss of each image behaves around it. Every field is float32 `(N,)` on the CPU; pixels go from 0 to 1.
 
     `loss`: the loss; `slope`: length of its gradient in the pixels; `top` and `bottom`: largest and smallest eigenvalue
-    of its Hessian; `along`: curvature along the gradient; `bend`: length of Hessian times unit gradient; `chord`: change
-    of the gradient over the step, by the length of the step; `alignment`: |cos| of gradient and top eigenvector."""
+    of its Hessian; `along`: curvature along the gradient, which the penalty `'bend'` measures over a distance; `turn`: length of
+    Hessian times unit gradient; `chord`: change of the gradient over the step, by the length of the step, which the penalty `'curvature'` measures; `alignment`: |cos| of gradient and top eigenvector."""
     loss:Tensor
     slope:Tensor
     top:Tensor
     bottom:Tensor
     along:Tensor
-    bend:Tensor
+    turn:Tensor
     chord:Tensor
     alignment:Tensor
 
@@ -84,7 +84,7 @@ def input_curvature(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K
         parts = [_look(model, *piece, h*math.sqrt(x[0].numel()), min(steps, x[0].numel())) for piece in zip(*(t.split(batch_size) for t in (x, y, start)))]
     return InputCurvature(*(torch.cat(p).float().cpu() for p in zip(*parts)))
 
-# %% ../../nbs/train/42_curvature.ipynb #b0c96926
+# %% ../../nbs/train/42_curvature.ipynb #9c370d0c
 def _look(model, x, y, start, r, steps):
     "The fields of `InputCurvature` for one batch."
     def slope(x, **kw):
@@ -95,9 +95,9 @@ def _look(model, x, y, start, r, steps):
     def product(v): return torch.autograd.grad(g, x, v.view_as(g), retain_graph=True)[0].flatten(1)
     ahead = slope((x+r*_unit(g)).detach().requires_grad_())[1]
     u = _unit(g.detach()).flatten(1)
-    bend = product(u)
+    turn = product(u)
     top,bottom,v = _lanczos(product, start.flatten(1), steps)
-    return [t.detach() for t in (loss, _length(g).flatten(), top, bottom, (u*bend).sum(1), _length(bend).flatten(), _length(ahead-g).flatten()/r, (u*v).sum(1).abs())]
+    return [t.detach() for t in (loss, _length(g).flatten(), top, bottom, (u*turn).sum(1), _length(turn).flatten(), _length(ahead-g).flatten()/r, (u*v).sum(1).abs())]
 
 # %% ../../nbs/train/42_curvature.ipynb #a51fabdf
 def _descend(model, x, losses, weight):

@@ -33,7 +33,7 @@ def _ascend(model, x, gain, eps, steps, gen):
         u = (u.detach()+2.5*eps/steps*g.sign()).clamp(low, high)
     return u
 
-# %% ../../nbs/train/43_guard.ipynb #aea6d6f0
+# %% ../../nbs/train/43_guard.ipynb #1431797f
 @dataclass(frozen=True)
 class Adversarial:
     """Descend on the loss of attacked views: an objective for `fit`.
@@ -52,7 +52,7 @@ class Adversarial:
     def __call__(self, model:nn.Module, x:Tensor, losses:Callable, when:Moment)->Tensor:
         "Leaves the gradient in the weights and returns the value of the objective."
         with at_rest(model):
-            with torch.no_grad(): still = model(x).float().log_softmax(1)
+            with torch.no_grad(): still = None if self.beta is None else model(x).float().log_softmax(1)
             u = _ascend(model, x, losses if self.beta is None else lambda z: _divergence(still, z), self.eps, self.steps, when.gen)
         if self.beta is None: loss = losses(model(u)).mean()
         else:
@@ -92,7 +92,7 @@ def adaptive_weights(distortion:Tensor, # mean squared distance of features to t
     if not 0 <= floor <= weight: raise UserError(f"floor must be between 0 and the weight {weight}, got {floor}")
     return floor+(weight-floor)*(d-d[-1])/(d[0]-d[-1])
 
-# %% ../../nbs/train/43_guard.ipynb #cee264e4
+# %% ../../nbs/train/43_guard.ipynb #d0c24f9f
 def curvature_ladder(teacher:Teacher, # where the climb begins; it stays as it is
                      data:ImageData, # what it was trained on
                      weights:tuple=(.1, .25, .5), # of the penalty, one rung each, gone through upwards
@@ -111,7 +111,7 @@ def curvature_ladder(teacher:Teacher, # where the climb begins; it stays as it i
         start,settings = time.time(),dict(teacher.card['settings'], steps=steps, lr=lr)
         recipe = dict(settings, objective=aim, augment=Augment(**{k: tuple(v) if isinstance(v, list) else v for k,v in settings['augment'].items()}))
         losses = fit(model, data.train, data.n_classes, **recipe, seed=teacher.card['seed'], key=f'rung {aim.weight}', device=device, desc=f'rung {aim.weight}')
-        card = dict(teacher.card, parent=teacher.fingerprint, settings=dict(settings, objective=dict(name='Penalty', **asdict(aim))), losses=[round(l, 5) for l in losses.tolist()],
+        card = dict(teacher.card, parent=teacher.fingerprint, ladder=[*(_weight(r) for r in rungs), aim.weight], settings=dict(settings, objective=dict(name='Penalty', **asdict(aim))), losses=[round(l, 5) for l in losses.tolist()],
                     train_accuracy=accuracy(model, data.train, device), test_accuracy=accuracy(model, data.test, device), seconds=round(time.time()-start, 1))
         rungs.append(Teacher(copy.deepcopy(model), card))
     return rungs
