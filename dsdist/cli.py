@@ -170,7 +170,7 @@ def _other_size(base, images):
     "Say so when the images are not as large as those of a published configuration."
     if base.size != images.size: _tell(f"the configuration was published for {base.data} at {base.size} pixels, these images have {images.size} (--size {base.size} changes them)")
 
-# %% ../nbs/92_cli.ipynb #0f191306
+# %% ../nbs/92_cli.ipynb #a82ccde3
 @command('squeeze digits --arch convnet3-bn --out teacher')
 def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 published:str|None=None, # the recipe of a published configuration, as dsdist methods lists them
@@ -205,7 +205,7 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
     _place(out, force)
     base = published and find(published)
     device,images = pick_device(device),load_data(data, root, size, channels=channels)
-    t = (base.teacher if base else squeeze)(images, seed=seed, device=device, objective=objective and _objective(objective), **given)
+    t = (base.teacher if base else squeeze)(images, seed=seed, device=device, objective=None if objective is None else _objective(objective), **given)
     if base: _other_size(base, images)
     t.save(out, force)
     percent = lambda part: f"{100*t.card[part+'_accuracy']:.1f} %"
@@ -486,7 +486,7 @@ def _rivals(ds, path, images, teacher, device):
     if teacher is None: _tell("no --teacher was given: training one, to find the nearest real images")
     return baselines(images, ds.ipc, teacher, device)
 
-# %% ../nbs/92_cli.ipynb #f96d8cb3
+# %% ../nbs/92_cli.ipynb #9f7ba0da
 @command('attack teacher digits --preset quick --plot robustness.png')
 def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose students are then attacked
                data:str, # name of the data set whose test images are attacked, see dsdist data --help
@@ -517,6 +517,7 @@ def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose st
     from dsdist.core import pick_device, write_json
     from dsdist.data.sources import load_data
     for file in (out, plot): file and _place(file, force, folder=False)
+    _check_places(path, out, plot)
     device,images = pick_device(device),load_data(data, root, size, channels=channels)
     how = dict(preset=preset, eps=tuple(eps) or None, n=n, thrifty=thrifty, seed=seed)
     if (path/'teacher.safetensors').exists(): results,rows,text = _attack_teacher(path, images, device, given, how)
@@ -526,13 +527,20 @@ def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose st
     write_json(out, facts)
     return dict(out=str(out))|facts,'\n'.join([text, '', f"written to {out}"])
 
-# %% ../nbs/92_cli.ipynb #3d8fa63a
+# %% ../nbs/92_cli.ipynb #7c17309e
+def _check_places(path, out, plot):
+    "The two files must be two, and neither may lie in the folder that is attacked."
+    from dsdist.core import UserError
+    if plot and plot.resolve() == out.resolve(): raise UserError("--out and --plot name the same file")
+    for file in (out, plot):
+        if file and file.resolve().parent == path.resolve(): raise UserError(f"{file} lies in {path}, which holds what is attacked: choose another place")
+
 def _attack_teacher(path, images, device, given, how):
     "Results by name, no rows of a scorecard, and what to print."
     from dsdist.core import UserError
     from dsdist.evaluate.robust import robustness
     from dsdist.train.squeeze import load_teacher
-    if given: raise UserError(f"{path} holds a teacher, and {', '.join(map(_flag, given))} is for distilled sets")
+    if given: raise UserError(f"{path} holds a teacher: use {', '.join(map(_flag, given))} with a distilled set only")
     t = load_teacher(path, device)
     t.check(images.classes, images.channels, images.size)
     r = robustness(t.model, images.test, tell=_tell, **how)

@@ -148,14 +148,15 @@ def _transfer(model, x, y, eps, twins, norm):
         out[hit] = u[hit]
     return out
 
-# %% ../../nbs/evaluate/47_robust.ipynb #9d4bd1bf
+# %% ../../nbs/evaluate/47_robust.ipynb #560da8bf
 def _plan(preset, eps, extra, twins):
     "The preset with everything that was asked for on top; missing packages are noticed here."
     p = preset if isinstance(preset, Preset) else PRESETS[choose('preset', preset, PRESETS)]
     more = [Attack(name, run) for name,run in (extra or {}).items()]
     if twins: more.append(Attack('transfer', _transfer, dict(twins=list(twins), norm=p.norm), 50*len(twins), 4*len(twins), 'transfer'))
-    p = replace(p, attacks=(*p.attacks, *more), eps=tuple(sorted(p.eps if eps is None else eps)))
-    if not p.eps or p.eps[0] <= 0: raise UserError(f"radii must be above 0, got {list(p.eps)}; the accuracy at 0 is always measured")
+    p = replace(p, attacks=(*p.attacks, *more), eps=tuple(sorted({*(p.eps if eps is None else eps)})))
+    if not p.eps or not all(e > 0 for e in p.eps): raise UserError(f"radii must be above 0, got {list(p.eps)}; the accuracy at 0 is always measured")
+    if p.norm == 'linf' and p.eps[-1] > 1: raise UserError(f"radii are in pixel units, at most 1, got {p.eps[-1]:g}: eight grey levels are 8/255 = 0.031")
     if len({a.name for a in p.attacks}) < len(p.attacks): raise UserError(f"two attacks have the same name: {', '.join(a.name for a in p.attacks)}")
     if any(a.run is autoattack for a in p.attacks): need('pyautoattack', 'robust')
     return p
@@ -236,7 +237,7 @@ class RobustnessResult:
         if not isinstance(record, dict) or record.get('kind') != 'dsdist robustness': raise UserError(f"{path} holds no result of `robustness`")
         return cls(record)
 
-# %% ../../nbs/evaluate/47_robust.ipynb #43341a53
+# %% ../../nbs/evaluate/47_robust.ipynb #94842c23
 def _why(r): return f"check{'s'*(len(r.failed) > 1)} {', '.join(r.failed)} failed"
 
 def _robust_accuracy(self,
@@ -256,7 +257,7 @@ def _headline(self,
     eps,norm = self.eps[-1] if eps is None else eps,self.record['norm']
     k,tried = int(self.flags(eps).sum()),sum(a['kind'] != 'length' for a in self.record['attacks'].values())
     low,high = wilson(k, self.n)
-    where = f"at {norm} eps {_radius(norm, eps)}, worst case of {tried} attacks on {self.n} images; clean {100*self.accuracy(0):.1f} %"
+    where = f"at {norm} eps {_radius(norm, eps)}, worst case of {tried} attack{'s'*(tried != 1)} on {self.n} images; clean {100*self.accuracy(0):.1f} %"
     if self.failed: return f"No robust accuracy: {_why(self)}. At most {100*k/self.n:.1f} % {where}"
     return f"Robust accuracy {100*k/self.n:.1f} % ({100*low:.1f} to {100*high:.1f} %) {where}"
 
@@ -272,7 +273,7 @@ def _metrics(self)->dict: # by the name of a metric: a share of the images, in [
 
 RobustnessResult.metrics = _metrics
 
-# %% ../../nbs/evaluate/47_robust.ipynb #67ba608e
+# %% ../../nbs/evaluate/47_robust.ipynb #d294d26c
 def robustness(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
                images, # test images: a data set such as `data.test`, or a tensor `(N,C,H,W)`, uint8 or float in [0,1]
                labels:Tensor|None=None, # classes, int64 `(N,)`; `None`: those of the data set
@@ -294,6 +295,7 @@ def robustness(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
     Raises `UserError` for an unknown preset, radii that are not above 0, a missing package, images outside [0,1], or a
     network that is never right. The rules follow [Carlini et al. 2019](https://arxiv.org/abs/1902.06705)."""
     plan = _plan(preset, eps, extra, twins)
+    if n is not None and n < 1: raise UserError(f"n must be 1 or more, got {n}")
     x,y,index = _images(images, labels, n or plan.images, seed)
     check_pixels(x, y)
     estimate = attack_cost(model, x, replace(plan, images=len(x)))
@@ -375,7 +377,7 @@ def _plot(self,
 
 RobustnessResult.plot = _plot
 
-# %% ../../nbs/evaluate/47_robust.ipynb #cbde17ac
+# %% ../../nbs/evaluate/47_robust.ipynb #bb1583e3
 def _worst(results, attack=None):
     "Radii, norm, and by name the mean and the standard deviation (`nan` for a single seed) of the accuracy in per cent at 0 and each radius."
     every = [r for rs in results.values() for r in rs]
@@ -407,7 +409,7 @@ def robustness_text(results:dict, # by name: a list of `RobustnessResult`s of th
     wide = [max(map(len, column)) for column in zip(*table)]
     n,off = min(r.n for rs in results.values() for r in rs),{k: sorted({c for r in rs for c in r.failed}) for k,rs in results.items()}
     return '\n'.join([*('  '.join([r[0].ljust(wide[0]), *(c.rjust(w) for c,w in zip(r[1:], wide[1:]))]) for r in table),
-                      f"± is over seeds; from {n} images a share near 50 % is known to ± {50*(wilson(n//2, n)[1]-wilson(n//2, n)[0]):.0f} points (Wilson, 95 %)",
+                      '± is over seeds; '*any(len(rs) > 1 for rs in results.values())+f"from {n} images a share near 50 % is known to ± {50*(wilson(n//2, n)[1]-wilson(n//2, n)[0]):.0f} points (Wilson, 95 %)",
                       *(f"{k}: upper bounds, no robust accuracy, checks failed: {', '.join(c)}" for k,c in off.items() if c)])
 
 # %% ../../nbs/evaluate/47_robust.ipynb #efd09717

@@ -33,12 +33,12 @@ def _ascend(model, x, gain, eps, steps, gen):
         u = (u.detach()+2.5*eps/steps*g.sign()).clamp(low, high)
     return u
 
-# %% ../../nbs/train/43_guard.ipynb #1431797f
+# %% ../../nbs/train/43_guard.ipynb #619d1620
 @dataclass(frozen=True)
 class Adversarial:
     """Descend on the loss of attacked views: an objective for `fit`.
 
-    `eps`: half-width of the box in pixel units, 0 or more; `steps`: gradients of the attack, 1 or more; `beta`: `None` for adversarial
+    `eps`: half-width of the box in pixel units, from 0 to 1; `steps`: gradients of the attack, 1 or more; `beta`: `None` for adversarial
     training, or the weight of the divergence in TRADES, 0 or more. Raises `UserError` for a number out of its range.
     Sources: [Madry et al. 2018](https://arxiv.org/abs/1706.06083), equation 2.1; TRADES,
     [Zhang et al. 2019](https://arxiv.org/abs/1901.08573), equation 5."""
@@ -47,7 +47,8 @@ class Adversarial:
     beta:float|None=None
 
     def __post_init__(self):
-        if self.eps < 0 or self.steps < 1 or (self.beta or 0) < 0: raise UserError(f"eps and beta must be 0 or more, steps 1 or more; got {self}")
+        for name,fine,want in (('eps', 0 <= self.eps <= 1, 'from 0 to 1'), ('steps', self.steps >= 1, '1 or more'), ('beta', self.beta is None or self.beta >= 0, '0 or more')):
+            if not fine: raise UserError(f"{name} must be {want}, got {getattr(self, name)}")
 
     def __call__(self, model:nn.Module, x:Tensor, losses:Callable, when:Moment)->Tensor:
         "Leaves the gradient in the weights and returns the value of the objective."
