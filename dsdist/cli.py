@@ -486,7 +486,7 @@ def _rivals(ds, path, images, teacher, device):
     if teacher is None: _tell("no --teacher was given: training one, to find the nearest real images")
     return baselines(images, ds.ipc, teacher, device)
 
-# %% ../nbs/92_cli.ipynb #9f7ba0da
+# %% ../nbs/92_cli.ipynb #e773211e
 @command('attack teacher digits --preset quick --plot robustness.png')
 def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose students are then attacked
                data:str, # name of the data set whose test images are attacked, see dsdist data --help
@@ -516,8 +516,7 @@ def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose st
     given = {k: typed[k] for k in ('arch', 'seeds', 'protocol', 'teacher') if typed[k] is not None}
     from dsdist.core import pick_device, write_json
     from dsdist.data.sources import load_data
-    for file in (out, plot): file and _place(file, force, folder=False)
-    _check_places(path, out, plot)
+    _check_places(path, out, plot, force)
     device,images = pick_device(device),load_data(data, root, size, channels=channels)
     how = dict(preset=preset, eps=tuple(eps) or None, n=n, thrifty=thrifty, seed=seed)
     if (path/'teacher.safetensors').exists(): results,rows,text = _attack_teacher(path, images, device, given, how)
@@ -527,14 +526,16 @@ def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose st
     write_json(out, facts)
     return dict(out=str(out))|facts,'\n'.join([text, '', f"written to {out}"])
 
-# %% ../nbs/92_cli.ipynb #7c17309e
-def _check_places(path, out, plot):
-    "The two files must be two, and neither may lie in the folder that is attacked."
+# %% ../nbs/92_cli.ipynb #207de1bf
+def _check_places(path, out, plot, force):
+    "The two files can be written, are two, and neither lies in the folder that is attacked."
     from dsdist.core import UserError
+    for file in (out, plot): file and _place(file, force, folder=False)
     if plot and plot.resolve() == out.resolve(): raise UserError("--out and --plot name the same file")
     for file in (out, plot):
         if file and file.resolve().parent == path.resolve(): raise UserError(f"{file} lies in {path}, which holds what is attacked: choose another place")
 
+# %% ../nbs/92_cli.ipynb #f7b1714a
 def _attack_teacher(path, images, device, given, how):
     "Results by name, no rows of a scorecard, and what to print."
     from dsdist.core import UserError
