@@ -170,7 +170,7 @@ def _other_size(base, images):
     "Say so when the images are not as large as those of a published configuration."
     if base.size != images.size: _tell(f"the configuration was published for {base.data} at {base.size} pixels, these images have {images.size} (--size {base.size} changes them)")
 
-# %% ../nbs/92_cli.ipynb #a82ccde3
+# %% ../nbs/92_cli.ipynb #88164abf
 @command('squeeze digits --arch convnet3-bn --out teacher')
 def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 published:str|None=None, # the recipe of a published configuration, as dsdist methods lists them
@@ -203,9 +203,9 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
     from dsdist.recipes import find_published as find
     from dsdist.train.squeeze import squeeze
     _place(out, force)
-    base = published and find(published)
+    base,goal = published and find(published),None if objective is None else _objective(objective)
     device,images = pick_device(device),load_data(data, root, size, channels=channels)
-    t = (base.teacher if base else squeeze)(images, seed=seed, device=device, objective=None if objective is None else _objective(objective), **given)
+    t = (base.teacher if base else squeeze)(images, seed=seed, device=device, objective=goal, **given)
     if base: _other_size(base, images)
     t.save(out, force)
     percent = lambda part: f"{100*t.card[part+'_accuracy']:.1f} %"
