@@ -170,7 +170,7 @@ def _other_size(base, images):
     "Say so when the images are not as large as those of a published configuration."
     if base.size != images.size: _tell(f"the configuration was published for {base.data} at {base.size} pixels, these images have {images.size} (--size {base.size} changes them)")
 
-# %% ../nbs/92_cli.ipynb #88164abf
+# %% ../nbs/92_cli.ipynb #248b4123
 @command('squeeze digits --arch convnet3-bn --out teacher')
 def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 published:str|None=None, # the recipe of a published configuration, as dsdist methods lists them
@@ -184,7 +184,7 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
                 noise:float|None=None, # Gaussian pixel noise, standard deviation in [0,1] [0.15]
                 ema:float|None=None, # decay of the average of the weights, 0 = off [0.0]
                 bf16:bool=False, # compute in bfloat16
-                objective:str|None=None, # a robust teacher: bend, curvature, slope, rise, adversarial or trades, and its settings: bend:weight=0.3,every=4
+                objective:str|None=None, # a robust teacher: bend, curvature, slope or rise (settings weight, h, squared, every, share, last), adversarial (eps, steps) or trades (eps, steps, beta), as in bend:weight=0.3,every=4
                 root:Path|None=None, # folder of the files, instead of ~/.cache/dsdist
                 size:int|None=None, # bring all images to this side in pixels
                 channels:int|None=None, # bring all images to 1 (grey) or 3 (RGB)
@@ -214,7 +214,7 @@ def cli_squeeze(data:str, # name of the data set, see dsdist data --help
 
 _RECIPE = ('arch', 'steps', 'batch_size', 'lr', 'optimiser', 'weight_decay', 'warmup', 'noise', 'ema', 'bf16')
 
-# %% ../nbs/92_cli.ipynb #9bfa8472
+# %% ../nbs/92_cli.ipynb #fe06fb76
 def _objective(text):
     "What `NAME:KEY=VALUE,KEY=VALUE` stands for."
     from dsdist.core import UserError, choose
@@ -227,6 +227,7 @@ def _objective(text):
     for pair in filter(None, rest.split(',')):
         key,_,value = pair.partition('=')
         if key not in known: raise UserError(f"the objective {name} has no setting {key!r}: it takes {', '.join(known)}")
+        if key in given: raise UserError(f"{key} of the objective {name} is given twice")
         try: given[key] = {bool: ('no', 'yes').index, int: int, float: float}[known[key]](value)
         except ValueError: raise UserError(f"{key} of the objective {name} must be {dict(bool='yes or no', int='a whole number', float='a number')[known[key].__name__]}, got {value!r}") from None
     return replace(start, **{k: bool(v) if known[k] is bool else v for k,v in given.items()})
@@ -535,7 +536,7 @@ def _check_places(path, out, plot, force):
     for file in (out, plot):
         if file and file.resolve().parent == path.resolve(): raise UserError(f"{file} lies in {path}, which holds what is attacked: choose another place")
 
-# %% ../nbs/92_cli.ipynb #f7b1714a
+# %% ../nbs/92_cli.ipynb #13684837
 def _attack_teacher(path, images, device, given, how):
     "Results by name, no rows of a scorecard, and what to print."
     from dsdist.core import UserError
@@ -559,6 +560,7 @@ def _attack_students(path, images, device, baselines, given, how):
     ds,t,results,tell = DistilledSet.load(path),'teacher' in given and load_teacher(given['teacher'], device) or None,{},[_tell]
     _belongs(ds, path, images)
     def examine(student, row):
+        if tell: _tell(f"{len(sets)*seeds} students to train, and each to attack as follows")
         r = robustness(student, images.test, tell=tell.pop() if tell else None, **how)
         results.setdefault(row['set'], []).append(r)
         return r.metrics()

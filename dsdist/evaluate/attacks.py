@@ -6,7 +6,7 @@
 __all__ = ['LOSSES', 'correct', 'attack_loss', 'check_pixels', 'pgd', 'fgsm', 'linear_margin', 'linear_canary', 'pgd_targets',
            'mifgsm', 'vmifgsm', 'jitter', 'cw_l2', 'square']
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #87bdb4a7
+# %% ../../nbs/evaluate/44_attacks.ipynb #0ddd3c31
 from bisect import bisect_left
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..core import UserError, choose, fingerprint, generator, progress
 from ..models.taps import at_rest
+from ..train.curvature import _length, _unit
 
 # %% ../../nbs/evaluate/44_attacks.ipynb #83bf2e8c
 def correct(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
@@ -49,11 +50,7 @@ def attack_loss(z:Tensor, # logits `(N,K)`
     top = z.topk(need, 1).values
     return (rival-own)/(top[:,0]-top[:,2:].mean(1)).clamp(min=1e-12)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #a24453ef
-def _length(d, p=2):
-    "Length of every image's change, `(N,1,...)`, never quite zero."
-    return torch.linalg.vector_norm(d.flatten(1), p, 1).clamp(min=1e-30).view(-1, *[1]*(d.ndim-1))
-
+# %% ../../nbs/evaluate/44_attacks.ipynb #7fc3983a
 class _Ball:
     "All images in the box within eps of `x`."
     def __init__(self, x, eps, norm):
@@ -65,7 +62,7 @@ class _Ball:
         d = u-self.x
         return (self.x+d*(self.eps/_length(d)).clamp(max=1)).clamp(0, 1)
 
-    def steepest(self, g): return g.sign() if self.norm == 'linf' else g/_length(g)
+    def steepest(self, g): return g.sign() if self.norm == 'linf' else _unit(g)
 
     def random(self, dice):
         "A uniformly random point of the ball, brought into the box."
@@ -81,7 +78,7 @@ class _Dice:
     def randn(self, *shape): return self._draw(torch.randn, shape)
     def _draw(self, f, shape): return torch.stack([f(shape, generator=g, dtype=self.x.dtype) for g in self.gens]).to(self.x.device)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #9b2d51c4
+# %% ../../nbs/evaluate/44_attacks.ipynb #70dc6533
 def _slope(model, score, u):
     "Logits at `u`, and the gradient of every image's score; zero where the network lets none through."
     with torch.enable_grad():
@@ -97,6 +94,13 @@ def _better(best, u, gap):
     return u.where(won.view(-1, *[1]*(u.ndim-1)), best[0]),gap.where(won, best[1])
 
 def _clean(model, x, y): return x.clone(),attack_loss(model(x), y, 'margin')
+
+def _improve(best, search, everyone=False):
+    "Let `search(live, own)` look for better pairs where no point has fooled the network yet; whether there was such a place."
+    live = ((best[1] <= 0)|everyone).nonzero()[:,0]
+    if len(live):
+        for b,v in zip(best, search(live, [b[live] for b in best])): b[live] = v
+    return len(live) > 0
 
 def _climb(model, y, ball, score, steps, alpha, u, best, direction=None):
     "Walk up from `u` in steps of `alpha`, or of a length that suits their number; the best pair seen, starting with `best`."
@@ -127,7 +131,7 @@ def _batched(attack, model, x, y, batch_size, desc, **positive):
     with at_rest(model), torch.no_grad():
         return torch.cat([attack(a.to(device), b.to(device)).to(x.device) for a,b in (progress(pairs, desc) if desc else pairs)])
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #d814b409
+# %% ../../nbs/evaluate/44_attacks.ipynb #ca724029
 def pgd(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
         x:Tensor, # images, float `(N,...)` in [0,1]
         y:Tensor, # their classes, int64 `(N,)`
@@ -148,15 +152,13 @@ def pgd(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
     Raises `UserError` for pixels outside [0,1], unknown names, or negative numbers. Source:
     [Madry et al. 2018](https://arxiv.org/abs/1706.06083), section 2.1."""
     def attack(x, y):
-        best,live = _clean(model, x, y),torch.arange(len(x), device=x.device)
+        best = _clean(model, x, y)
+        def walk(live, own):
+            ball,dice,ys = _Ball(x[live], eps, norm),_Dice(x[live], seed, 'pgd', r),y[live]
+            u = ball.random(dice) if random_start else ball.x
+            return _climb(model, ys, ball, lambda z,_: attack_loss(z, ys, loss), steps, alpha, u, own)
         for r in range(restarts):
-            if r: live = (best[1] <= 0).nonzero()[:,0]
-            if not len(live): break
-            xs,ys = x[live],y[live]
-            ball = _Ball(xs, eps, norm)
-            u = ball.random(_Dice(xs, seed, 'pgd', r)) if random_start else xs
-            new = _climb(model, ys, ball, lambda z,_: attack_loss(z, ys, loss), steps, alpha, u, [b[live] for b in best])
-            for b,v in zip(best, new): b[live] = v
+            if not _improve(best, walk, everyone=r == 0): break
         return best[0]
     return _batched(attack, model, x, y, batch_size, desc, eps=eps, steps=steps, alpha=alpha or 0, restarts=restarts)
 
@@ -205,7 +207,7 @@ def linear_canary(seed:int=0, # the run's seed
     model,x = nn.Sequential(nn.Flatten(), linear),torch.rand(n, 1, side, side, generator=gen)
     with torch.no_grad(): return model,x,model(x).argmax(1)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #b13d8d55
+# %% ../../nbs/evaluate/44_attacks.ipynb #fc9cb719
 def pgd_targets(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
                 x:Tensor, # images, float `(N,...)` in [0,1]
                 y:Tensor, # their classes, int64 `(N,)`
@@ -228,25 +230,23 @@ def pgd_targets(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
     def attack(x, y):
         best = _clean(model, x, y)
         rivals = model(x).scatter(1, y[:,None], -torch.inf).argsort(dim=1, descending=True, stable=True)[:,:-1]
+        def walk(live, own):
+            ball,dice,ys,ts = _Ball(x[live], eps, norm),_Dice(x[live], seed, 'targets', j),y[live],t[live]
+            u = ball.random(dice) if random_start else ball.x
+            return _climb(model, ys, ball, lambda z,_: attack_loss(z, ys, loss, ts), steps, alpha, u, own)
         for j,t in enumerate(rivals.T[:targets]):
-            live = (best[1] <= 0).nonzero()[:,0]
-            if not len(live): break
-            xs,ys,ts = x[live],y[live],t[live]
-            ball = _Ball(xs, eps, norm)
-            u = ball.random(_Dice(xs, seed, 'targets', j)) if random_start else xs
-            new = _climb(model, ys, ball, lambda z,_: attack_loss(z, ys, loss, ts), steps, alpha, u, [b[live] for b in best])
-            for b,v in zip(best, new): b[live] = v
+            if not _improve(best, walk): break
         return best[0]
     return _batched(attack, model, x, y, batch_size, desc, eps=eps, steps=steps, alpha=alpha or 0, targets=targets)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #bbdb23c2
+# %% ../../nbs/evaluate/44_attacks.ipynb #0c102779
 def _momentum(decay, tuned=lambda u,g: g):
     "A direction for `_climb`: the sign of a running sum of gradients of equal length."
     m = 0
     def direction(u, g):
         nonlocal m
         g = tuned(u, g)
-        m = decay*m+g/_length(g, 1)
+        m = decay*m+_unit(g, 1)
         return m.sign()
     return direction
 
@@ -306,12 +306,12 @@ def vmifgsm(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
         return _climb(model, y, _Ball(x, eps, 'linf'), score, steps, alpha, x, _clean(model, x, y), _momentum(decay, tuned))[0]
     return _batched(attack, model, x, y, batch_size, desc, eps=eps, steps=steps, alpha=alpha or 0, decay=decay, neighbours=neighbours, beta=beta)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #ee63500c
+# %% ../../nbs/evaluate/44_attacks.ipynb #0a4aba4b
 def _jitter_score(x, y, scale, noise, dice):
     "The loss of Jitter as a score for `_climb`."
     def score(z, u):
         z = z-z.mean(1, keepdim=True)
-        p = (scale*z/_length(z, torch.inf)).softmax(1)
+        p = (scale*_unit(z, torch.inf)).softmax(1)
         if noise: p = p+noise*dice.randn(z.shape[1])
         miss = (p-F.one_hot(y, z.shape[1])).square().sum(1)
         return torch.where(z.argmax(1) == y, miss, miss/_length(u-x, torch.inf).flatten().clamp(min=1e-12))
@@ -382,7 +382,7 @@ def cw_l2(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
         return best
     return _batched(attack, model, x, y, batch_size, desc, c=c, kappa=kappa, steps=steps, lr=lr, searches=searches)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #547ed5d0
+# %% ../../nbs/evaluate/44_attacks.ipynb #8807f12a
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000) # in ten-thousandths of the budget
 
 def _window(query, queries, share, side):
@@ -408,12 +408,11 @@ def square(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
         (_,C,H,W),ball,dice,best = x.shape,_Ball(x, eps, 'linf'),_Dice(x, seed, 'square'),_clean(model, x, y)
         trial = torch.where(dice.rand(C, 1, W) < .5, ball.low, ball.high)
         place,up = dice.rand(queries, 2, 1),dice.rand(queries, C, 1, 1) < .5
+        def show(live, own):
+            u = trial[live] if q == 0 else _squared(best[0], ball, place[:,q], up[:,q], _window(q, queries, share, min(H, W)))[live]
+            return _better(own, u, attack_loss(model(u), y[live], 'margin'))
         for q in range(queries):
-            live = (best[1] <= 0).nonzero()[:,0]
-            if not len(live): break
-            if q: trial = _squared(best[0], ball, place[:,q], up[:,q], _window(q, queries, share, min(H, W)))
-            new = _better([b[live] for b in best], trial[live], attack_loss(model(trial[live]), y[live], 'margin'))
-            for b,v in zip(best, new): b[live] = v
+            if not _improve(best, show): break
         return best[0]
     return _batched(attack, model, x, y, batch_size, desc, eps=eps, queries=queries, share=share)
 

@@ -20,11 +20,11 @@ from ..core import UserError, choose, generator
 from ..models.taps import at_rest
 from .fit import Moment
 
-# %% ../../nbs/train/42_curvature.ipynb #0a30a411
-def _length(v): # of each row, whatever its shape: (N,...) -> (N,1,...)
-    return torch.linalg.vector_norm(v.flatten(1), dim=1).view(-1, *[1]*(v.ndim-1))
+# %% ../../nbs/train/42_curvature.ipynb #93dc7694
+def _length(v, p=2): # of each row, whatever its shape: (N,...) -> (N,1,...)
+    return torch.linalg.vector_norm(v.flatten(1), p, 1).view(-1, *[1]*(v.ndim-1))
 
-def _unit(v): return v/_length(v).clamp(min=1e-30)
+def _unit(v, p=2): return v/_length(v, p).clamp(min=1e-30)
 
 # %% ../../nbs/train/42_curvature.ipynb #0bffe031
 def _lanczos(product, q, steps):
