@@ -50,7 +50,7 @@ def attack_loss(z:Tensor, # logits `(N,K)`
     top = z.topk(need, 1).values
     return (rival-own)/(top[:,0]-top[:,2:].mean(1)).clamp(min=1e-12)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #7fc3983a
+# %% ../../nbs/evaluate/44_attacks.ipynb #8878677d
 class _Ball:
     "All images in the box within eps of `x`."
     def __init__(self, x, eps, norm):
@@ -60,7 +60,7 @@ class _Ball:
     def project(self, u):
         if self.norm == 'linf': return u.maximum(self.low).minimum(self.high)
         d = u-self.x
-        return (self.x+d*(self.eps/_length(d)).clamp(max=1)).clamp(0, 1)
+        return (self.x+d*(self.eps/_length(d).clamp(min=1e-30)).clamp(max=1)).clamp(0, 1)
 
     def steepest(self, g): return g.sign() if self.norm == 'linf' else _unit(g)
 
@@ -382,7 +382,7 @@ def cw_l2(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
         return best
     return _batched(attack, model, x, y, batch_size, desc, c=c, kappa=kappa, steps=steps, lr=lr, searches=searches)
 
-# %% ../../nbs/evaluate/44_attacks.ipynb #8807f12a
+# %% ../../nbs/evaluate/44_attacks.ipynb #860a435f
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000) # in ten-thousandths of the budget
 
 def _window(query, queries, share, side):
@@ -406,20 +406,21 @@ def square(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
     Raises `UserError` as `pgd` does. Source: [Andriushchenko et al. 2020](https://arxiv.org/abs/1912.00049), algorithm 2."""
     def attack(x, y):
         (_,C,H,W),ball,dice,best = x.shape,_Ball(x, eps, 'linf'),_Dice(x, seed, 'square'),_clean(model, x, y)
-        trial = torch.where(dice.rand(C, 1, W) < .5, ball.low, ball.high)
+        stripes = dice.rand(C, 1, W) < .5
         place,up = dice.rand(queries, 2, 1),dice.rand(queries, C, 1, 1) < .5
         def show(live, own):
-            u = trial[live] if q == 0 else _squared(best[0], ball, place[:,q], up[:,q], _window(q, queries, share, min(H, W)))[live]
+            low,high = ball.low[live],ball.high[live]
+            u = torch.where(stripes[live], low, high) if q == 0 else _squared(own[0], low, high, place[live,q], up[live,q], _window(q, queries, share, min(H, W)))
             return _better(own, u, attack_loss(model(u), y[live], 'margin'))
         for q in range(queries):
             if not _improve(best, show): break
         return best[0]
     return _batched(attack, model, x, y, batch_size, desc, eps=eps, queries=queries, share=share)
 
-def _squared(u, ball, place, up, s):
+def _squared(u, low, high, place, up, s):
     "`u` with a window of side `s` pushed to the surface of the ball."
     H,W = u.shape[2:]
     top,left = (place*place.new_tensor([[H-s+1], [W-s+1]])).long().unbind(1)
     rows,cols = (torch.arange(n, device=u.device)-o for n,o in ((H, top), (W, left)))
     window = ((rows >= 0)&(rows < s))[:,None,:,None]&((cols >= 0)&(cols < s))[:,None,None]
-    return torch.where(window, torch.where(up, ball.high, ball.low), u)
+    return torch.where(window, torch.where(up, high, low), u)
