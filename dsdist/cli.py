@@ -536,7 +536,7 @@ def _check_places(path, out, plot, force):
     for file in (out, plot):
         if file and file.resolve().parent == path.resolve(): raise UserError(f"{file} lies in {path}, which holds what is attacked: choose another place")
 
-# %% ../nbs/92_cli.ipynb #13684837
+# %% ../nbs/92_cli.ipynb #b912d36f
 def _attack_teacher(path, images, device, given, how):
     "Results by name, no rows of a scorecard, and what to print."
     from dsdist.core import UserError
@@ -560,11 +560,11 @@ def _attack_students(path, images, device, baselines, given, how):
     ds,t,results,tell = DistilledSet.load(path),'teacher' in given and load_teacher(given['teacher'], device) or None,{},[_tell]
     _belongs(ds, path, images)
     def examine(student, row):
-        if tell: _tell(f"{len(sets)*seeds} students to train, and each to attack as follows")
         r = robustness(student, images.test, tell=tell.pop() if tell else None, **how)
         results.setdefault(row['set'], []).append(r)
         return r.metrics()
     sets = {_name(ds, path): ds}|(_rivals(ds, path, images, t, device) if baselines else {})
+    _tell(f"{len(sets)*seeds} students to train and to attack; what an attack costs is told with the first")
     score = evaluate(sets, images, archs=[arch], seeds=range(how['seed'], how['seed']+seeds), protocols=[protocol], teacher=t, device=device, examine=examine)
     return results,score.rows,robustness_text(results)
 
