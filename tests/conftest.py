@@ -5,26 +5,69 @@ from pathlib import Path
 
 import pytest
 
-from notebooks import ROOT, succeed
+import browser, exceptions
+from notebooks import QUIET, ROOT, Pool, succeed
+
+SLOW = ['test_packaging.py', 'test_readme.py', 'test_site.py', 'test_notebooks.py']
+SECONDS = 'dsdist/seconds'   # in pytest's cache: CPU seconds of each notebook at its last run
 
 
 def pytest_configure(config):
     "One line a test, and the slowest ten at the end; without arguments only tests/ is searched"
     config.option.verbose = max(config.option.verbose, 1) if config.option.verbose >= 0 else config.option.verbose
+    os.environ.setdefault('DSDIST_DEVICE', 'cpu')   # what is tested here is the same on every machine
+    exceptions.writing = config.option.exceptions
     if config.option.durations is None: config.option.durations, config.option.durations_min = 10, 5.
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR: config.args[:] = [str(ROOT/'tests')]
 
 
-def pytest_collection_modifyitems(items):
-    "Quick checks first, so that a slip shows before minutes of notebooks; the order within a file stays"
-    slow = ['test_packaging.py', 'test_notebooks.py', 'test_readme.py', 'test_site.py']
-    items.sort(key=lambda item: slow.index(item.path.name) + 1 if item.path.name in slow else 0)
+def pytest_addoption(parser):
+    parser.addoption('--exceptions', action='store_true', help="write anew which notebooks break a house rule (tests/exceptions.json)")
+
+
+def pytest_collection_modifyitems(config, items):
+    "Quick checks first, so that a slip shows before minutes of notebooks; then the notebooks, the longest first: by their last run, else by size"
+    last = config.cache.get(SECONDS, {}) if hasattr(config, 'cache') else {}
+    def place(item):
+        if item.path.name in SLOW[:-1]: return SLOW.index(item.path.name) + 1,
+        if item.path.name != SLOW[-1]: return 0,
+        nb = item.callspec.params['nb']
+        return len(SLOW), -last.get(str(nb), float('inf')), -nb.path.stat().st_size, str(nb)
+    items.sort(key=place)
+
+
+def pytest_collection_finish(session):
+    "The notebooks that were asked for begin to run at once, while the other tests go on"
+    wanted = [str(item.callspec.params['nb']) for item in session.items if item.path.name == SLOW[-1]]
+    if wanted and not session.config.option.collectonly: session.config.pool = Pool(list(dict.fromkeys(wanted)))
+
+
+def pytest_sessionfinish(session):
+    config = session.config
+    browser.close()
+    if config.option.exceptions: exceptions.write()
+    if not hasattr(config, 'pool'): return
+    config.pool.close()
+    if hasattr(config, 'cache'): config.cache.set(SECONDS, config.cache.get(SECONDS, {}) | config.pool.seconds())
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if not (seconds := config.pool.seconds() if hasattr(config, 'pool') else {}): return
+    terminalreporter.section('slowest notebooks')
+    for nb in sorted(seconds, key=seconds.get, reverse=True)[:10]: terminalreporter.line(f'{seconds[nb]:6.1f} CPU seconds  {nb}')
+    terminalreporter.line(f'{sum(seconds.values()):6.0f} together; this machine takes {config.pool.slowness():.2f} times the reference')
 
 
 @pytest.fixture(scope='session')
 def quiet():
-    "The environment of a notebook or a command under test: no bars, no display, kernels interpreted, one thread for nets this small"
-    return {**os.environ, 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'TRITON_INTERPRET': '1', 'MPLBACKEND': 'Agg', 'PYTHONUTF8': '1'}
+    "The environment of a notebook or a command under test, see `QUIET`"
+    return {**os.environ, **QUIET}
+
+
+@pytest.fixture(scope='session')
+def pool(pytestconfig):
+    "Runs the notebooks since the beginning of the session"
+    return pytestconfig.pool
 
 
 @pytest.fixture(scope='session')

@@ -3,22 +3,18 @@ import filecmp, json, os, shutil, sys
 
 import pytest
 
-from notebooks import LIB, NBS, NOTEBOOKS, ROOT, succeed
-
-
-def python_files(folder): return {p.relative_to(folder).as_posix() for p in folder.rglob('*.py')}
+from notebooks import LIB, NBS, NOTEBOOKS, PACKAGE, ROOT, package_files, succeed
 
 
 def test_package_equals_a_fresh_export(tmp_path):
     shutil.copy(ROOT/'settings.ini', tmp_path)
-    shutil.copytree(NBS, tmp_path/'nbs', ignore=shutil.ignore_patterns('.ipynb_checkpoints'))
+    shutil.copytree(NBS, tmp_path/'nbs', ignore=shutil.ignore_patterns('.ipynb_checkpoints', '__pycache__'))
     env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'}
-    export = [sys.executable, '-c', 'from nbdev.doclinks import nbdev_export; nbdev_export()']
-    succeed(export, cwd=tmp_path, env=env)
+    succeed([sys.executable, 'nbs/_site/export.py'], cwd=tmp_path, env=env)
     fresh = tmp_path/'dsdist'
-    assert python_files(fresh) == python_files(LIB)
-    _, differ, _ = filecmp.cmpfiles(fresh, LIB, python_files(LIB), shallow=False)
-    assert not differ, f"{differ}: run nbdev_export"
+    stale, missing = PACKAGE - package_files(fresh), package_files(fresh) - PACKAGE
+    _, differ, _ = filecmp.cmpfiles(fresh, LIB, PACKAGE - stale, shallow=False)
+    assert not (differ or stale or missing), f"{differ} differ, {stale} have no notebook, {missing} are missing: run python nbs/_site/build.py --export"
 
 
 @pytest.mark.parametrize('nb', NOTEBOOKS, ids=str)

@@ -1,10 +1,13 @@
 "What every notebook and module keeps, checked by machine so that review can be about ideas."
-import ast, json, re, statistics, subprocess, sys
+import ast, io, json, re, statistics, subprocess, sys, tokenize
 from configparser import ConfigParser
+from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 
 import pytest
 
+import exceptions
+from exceptions import allowed
 from notebooks import EXPORT, MODULES, NOTEBOOKS, ROOT, SOURCES, imported, text
 
 TOP = {'nbs', 'dsdist', 'tests', 'settings.ini', 'setup.py', 'README.md', 'LICENSE'}
@@ -12,25 +15,73 @@ DEVELOPER_ONLY = {'fastcore', 'nbdev', 'execnb', 'IPython', 'ipykernel', 'ipywid
 GLOBAL_SEEDS = {'torch.manual_seed', 'torch.seed', 'torch.cuda.manual_seed', 'torch.cuda.manual_seed_all', 'np.random.seed', 'numpy.random.seed', 'random.seed'}
 PICKLES = {'torch.load', 'torch.save', 'np.load', 'numpy.load', 'np.save', 'numpy.save', 'joblib.load', 'joblib.dump'}
 LINES, MEDIAN, KILOBYTES = 45, 12, 300   # of an exported cell; of its code, over the notebook's exported cells; of a notebook
+EXPORTED = 250                           # lines that a notebook exports; what grows past that is split
+WIDTH, SHOWN_WIDTH = 100, 88             # columns of a line of code, and of one that a page shows
+PARAMETERS, ASSIGNED = 12, 2             # of a function; names in one parallel assignment
+# Words that a colleague would not say, and British spellings; in names, comments, sentences and prose
+UNSAID = re.compile(r"""\b(?:graphics\ cards?|processors?|whoever|somebody|nobody)\b | (?<![a-z])distils?(?![a-z])
+    | optimis(?!t|m) | normalis | quantis | initialis | regularis | colour | centr(?:es?(?![a-z])|ed|ing) | grey | neighbour | artefact | behaviour | favour | labell""", re.I | re.X)
+# What may hold such a word: addresses, names that other libraries gave, results that are kept under their first name
+SAID = re.compile(r"\]\([^)\s]*\)|\b\w+://\S+|platform\.processor|[\w/-]+\.(?:json|ipynb|png)\b|nbdev(?:'s |\.)processors")
 
 exporting = pytest.mark.parametrize('nb', [nb for nb in NOTEBOOKS if nb.module], ids=str)
 every = pytest.mark.parametrize('nb', NOTEBOOKS, ids=str)
 module = pytest.mark.parametrize('name', sorted(SOURCES))
 
+@cache
 def parse(name): return ast.parse(SOURCES[name].read_text(encoding='utf-8'))
+@cache
+def nodes(name): return list(ast.walk(parse(name)))
 def definitions(body): return [d for d in body if isinstance(d, (ast.FunctionDef, ast.ClassDef))]
 def public(body): return [d for d in definitions(body) if not d.name.startswith('_')]
 def loc(src): return len([l for l in src.splitlines() if l.strip() and not l.lstrip().startswith('#')])
-def code_lines(src):
-    "Lines of code alone: without comments, docstrings, and the lines of a signature after its first"
-    lines = {i for i, l in enumerate(src.splitlines(), 1) if l.strip() and not l.lstrip().startswith('#')}
-    for d in (n for n in ast.walk(ast.parse(src)) if isinstance(n, (ast.FunctionDef, ast.ClassDef))):
-        first = d.body[0]
-        lines -= set(range(d.lineno+1, first.lineno))
-        if ast.get_docstring(d) is not None: lines -= set(range(first.lineno, first.end_lineno+1))
-    return len(lines)
+def imports_only(src):
+    "Imports, and after them perhaps how pictures look"
+    body = [n for n in ast.parse(src).body if 'plt.rcParams' not in ast.unparse(n)]
+    return bool(body) and {type(n) for n in body} <= {ast.Import, ast.ImportFrom}
 
-def calls(tree): return {ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+def code_lines(src):
+    "Lines on which a statement begins, docstrings aside: a long call that is broken into three counts as one"
+    nodes = list(ast.walk(ast.parse(src)))
+    docs = {d.body[0] for d in nodes if isinstance(d, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(d) is not None}
+    return len({n.lineno for n in nodes if isinstance(n, ast.stmt) and n not in docs})
+
+def calls(nodes): return {ast.unparse(n.func) for n in nodes if isinstance(n, ast.Call)}
+
+def parameters(f):
+    a = f.args
+    return [p for p in a.posonlyargs + a.args + a.kwonlyargs + [a.vararg, a.kwarg] if p and p.arg not in ('self', 'cls')]
+
+def offered(name):
+    "What a module lists in `__all__`"
+    lists = [n.value for n in parse(name).body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == '__all__']
+    return ast.literal_eval(lists[0]) if lists else []
+
+@cache
+def homes():
+    "The modules that offer a public name, by name"
+    where = {}
+    for name in SOURCES:
+        for n in offered(name): where.setdefault(n, []).append(name)
+    return where
+
+@cache
+def settings_classes():
+    "Names of all classes that derive from `Settings`, at any distance"
+    bases = {d.name: set(map(ast.unparse, d.bases)) for name in SOURCES for d in parse(name).body if isinstance(d, ast.ClassDef)}
+    kind = {'Settings'}
+    while more := {c for c, b in bases.items() if b & kind} - kind: kind |= more
+    return kind
+
+def sayings(nb):
+    "What a notebook says: its prose, and in its code the names, the comments, and the strings that are sentences"
+    yield from map(text, nb.markdown)
+    for c in nb.code: yield from (t.string for t in tokenize.generate_tokens(io.StringIO(text(c)).readline) if t.type in (tokenize.NAME, tokenize.COMMENT))
+    yield from (n.value for n in nb.nodes if isinstance(n, ast.Constant) and isinstance(n.value, str) and ' ' in n.value)
+
+def unsaid(src):
+    src = SAID.sub('', src)
+    return [src[max(0, m.start()-25):m.end()+25].replace('\n', ' ') for m in UNSAID.finditer(src)]
 
 
 # --- the project ---
@@ -52,34 +103,57 @@ def test_numbers_are_unique():
 
 
 def test_public_names_are_unique():
-    owners = {}
-    for name in SOURCES:
-        for d in public(parse(name).body): owners.setdefault(d.name, []).append(name)
-    assert not {n: o for n, o in owners.items() if len(o) > 1}
+    assert not {n: where for n, where in homes().items() if len(where) > 1}
+
+
+def test_public_names_hide_no_module():
+    "`dsdist.x` is the module x or the public name x, never both: which of them, would depend on what was imported before"
+    top = {name.split('.')[0] for name in SOURCES}
+    assert not top & homes().keys()
+
+
+def test_exceptions_are_of_something():
+    owners = {o for rule in exceptions.LISTED.values() for o in rule}
+    assert not {o for o in owners if not exceptions.exists(o)}, "run pytest tests/test_house_rules.py --exceptions"
+
+
+def files_of_ours(): return [p for folder in ('tests', 'nbs/_site') for p in sorted((ROOT/folder).glob('*.py'))] + [ROOT/'settings.ini', ROOT/'setup.py']
+
+
+@pytest.mark.parametrize('path', [p.relative_to(ROOT).as_posix() for p in files_of_ours()])
+def test_words_of_files(path):
+    src = (ROOT/path).read_text(encoding='utf-8')
+    if path == 'tests/test_house_rules.py': src = re.sub(r'^UNSAID = .*?^SAID = .*?$', '', src, flags=re.M | re.S)
+    allowed('words', path, unsaid(src))
 
 
 # --- each module ---
 
+@cache
+def modules(key):
+    "Names of the modules that come with what settings.ini requires under `key`"
+    cfg = ConfigParser(delimiters=['='])
+    cfg.read(ROOT/'settings.ini', encoding='utf-8')
+    names = set()
+    for package in (re.split(r'[<>=!~\[]', r)[0] for r in cfg['DEFAULT'].get(key, '').split()):
+        names.add(package)
+        try: names |= {f.parts[0].removesuffix('.py') for f in files(package)}
+        except PackageNotFoundError: pass   # an extra that is not installed: its module bears its name
+    return names
+
+
 @module
 def test_imports_are_declared(name):
     "Everything imported is a requirement, in settings.ini; optional packages come in through need(package, extra)"
-    cfg = ConfigParser(delimiters=['='])
-    cfg.read(ROOT/'settings.ini', encoding='utf-8')
-    cfg = cfg['DEFAULT']
-    def modules(key):
-        for package in (re.split(r'[<>=!~\[]', r)[0] for r in cfg.get(key, '').split()):
-            yield package
-            try: yield from {f.parts[0].removesuffix('.py') for f in files(package)}
-            except PackageNotFoundError: pass   # an extra that is not installed: its module bears its name
-    tree, required = parse(name), set(modules('requirements'))
-    used = {m.split('.')[0] for m, _ in imported(tree)} - set(sys.stdlib_module_names) - {'dsdist'}
+    required = modules('requirements')
+    used = {m.split('.')[0] for m, _ in imported(nodes(name))} - set(sys.stdlib_module_names) - {'dsdist'}
     assert not used & DEVELOPER_ONLY and not {m for m in used if m.startswith('jupyter')}
     assert used <= required, used - required
-    for n in ast.walk(tree):
+    for n in nodes(name):
         if not (isinstance(n, ast.Call) and ast.unparse(n.func).split('.')[-1] == 'need' and len(n.args) == 2): continue
         if not all(isinstance(a, ast.Constant) for a in n.args): continue
         mod, extra = (a.value for a in n.args)
-        assert mod.split('.')[0] in set(modules(f'{extra}_requirements')), f"{mod} is not in the extra {extra}"
+        assert mod.split('.')[0] in modules(f'{extra}_requirements'), f"{mod} is not in the extra {extra}"
 
 
 @module
@@ -92,11 +166,17 @@ def test_syntax_of_the_oldest_python(name):
 
 @module
 def test_device_blind_seeded_and_safe(name):
-    used = calls(parse(name))
+    used = calls(nodes(name))
     assert not [c for c in used if c.endswith('.cuda')], "move to a device with .to(device)"
     assert not used & GLOBAL_SEEDS, "derive a generator with dsdist.core.generator"
-    assert not used & PICKLES and not {m for m, _ in imported(parse(name)) if m.split('.')[0] in ('pickle', 'dill', 'cloudpickle', 'shelve')}
-    assert not used & {'exit', 'sys.exit', 'quit'} or name == 'cli', "raise UserError"
+    assert not used & PICKLES and not {m for m, _ in imported(nodes(name)) if m.split('.')[0] in ('pickle', 'dill', 'cloudpickle', 'shelve')}
+    assert not used & {'exit', 'sys.exit', 'quit'} or name == 'shell.app', "raise UserError"
+
+
+@module
+def test_no_long_signatures(name):
+    long = [f"{f.name}: {len(parameters(f))}" for f in nodes(name) if isinstance(f, ast.FunctionDef) and len(parameters(f)) > PARAMETERS]
+    assert not long, f"more than {PARAMETERS} parameters, make a Settings class of them: {long}"
 
 
 # --- each notebook that exports ---
@@ -108,19 +188,24 @@ def test_module_is_named_after_its_notebook(nb):
 
 @exporting
 def test_imports_point_to_lower_numbers(nb):
-    for cell in nb.code:
-        for dep, _ in imported(ast.parse(text(cell))):
-            dep = dep.removeprefix('dsdist.')
+    for dep, node in imported(nb.nodes):
+        names = [a.name for a in node.names] if dep == 'dsdist' and isinstance(node, ast.ImportFrom) else []
+        for dep in [dep.removeprefix('dsdist.'), *(home for n in names for home in homes().get(n, []))]:
             if dep in MODULES: assert MODULES[dep].number < nb.number, f"{dep} has a higher number"
 
 
 @exporting
 def test_export_cells(nb):
-    assert text(nb.code[0]).startswith('#| default_exp'), "the first code cell says where to export to"
+    second, third = nb.cells[1:3]
+    says_where = second is nb.code[0] and text(second).startswith('#| default_exp')
+    assert says_where, "the second cell says where to export to"
+    shows_imports = third in nb.shown and not EXPORT.search(text(third)) and imports_only(text(third))
+    assert shows_imports, "the third cell shows what the examples import, and is not hidden"
+    assert not re.search(rf'\bdsdist\.{re.escape(nb.module)}\b', text(third)), "a notebook does not import its own module"
     code = []
     for cell in nb.exported:
-        src, body = text(cell), ast.parse(text(cell)).body
-        kinds = {isinstance(n, (ast.Import, ast.ImportFrom)) for n in body}
+        src = text(cell)
+        kinds = {isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.parse(src).body}
         assert len(kinds) < 2, f"imports in a cell of their own:\n{src}"
         assert len(src.splitlines()) <= LINES, f"{len(src.splitlines())} lines: split\n{src[:200]}"
         code.append(code_lines(src))
@@ -136,8 +221,18 @@ def test_told_and_tested(nb):
     plain = '\n'.join(text(c) for c in nb.code if not EXPORT.search(text(c)))
     assert re.search(r'\btest_\w+\(|^assert ', plain, re.M), "no test"
     if re.search(r'^\s*(if .*: )?raise \w*Error', '\n'.join(map(text, nb.exported)), re.M):
-        assert 'test_fail(' in plain, "an error is raised that no cell provokes"
-    assert code.rstrip().endswith('nbdev.nbdev_export()')
+        assert 'test_fail(' in plain or 'refused(' in plain, "an error is raised that no cell provokes"
+
+
+@exporting
+def test_exports_no_more_than_one_thing(nb):
+    lines = [l for c in nb.exported for l in text(c).splitlines() if loc(l)]
+    allowed('exported lines', nb, lines[EXPORTED:])
+
+
+def is_setting(value):
+    "`setting(default, 'meaning', ...)`, the meaning not empty"
+    return isinstance(value, ast.Call) and ast.unparse(value.func) == 'setting' and len(value.args) == 2 and getattr(value.args[1], 'value', True) not in ('', None)
 
 
 @exporting
@@ -150,19 +245,22 @@ def test_documented(nb):
             assert ast.get_docstring(d), f"{d.name} has no docstring"
             f = d
             if isinstance(d, ast.ClassDef):
-                for m in public(d.body): assert ast.get_docstring(m), f"{d.name}.{m.name} has no docstring"
-                if any('dataclass' in ast.unparse(x) for x in d.decorator_list):
+                for m in public(d.body):
+                    inherited = m.name == 'agree' and d.name in settings_classes()
+                    assert ast.get_docstring(m) or inherited, f"{d.name}.{m.name} has no docstring"
+                if d.name in settings_classes():
+                    for n in d.body:
+                        if isinstance(n, ast.AnnAssign): assert is_setting(n.value), f"{d.name}.{n.target.id}: setting(default, 'meaning')"
+                elif any('dataclass' in ast.unparse(x) for x in d.decorator_list):
                     fields = [n.target.id for n in d.body if isinstance(n, ast.AnnAssign) and not n.target.id.startswith('_')]
                     missing = [n for n in fields if f'`{n}`' not in ast.get_docstring(d)]
                     assert not missing, f"{d.name}: the docstring does not tell what {missing} are"
                 f = next((m for m in definitions(d.body) if m.name == '__init__'), None)
             if f is None: continue
-            params = f.args.posonlyargs + f.args.args + f.args.kwonlyargs + [a for a in (f.args.vararg, f.args.kwarg) if a]
-            for a in params:
-                if a.arg not in ('self', 'cls'): assert comment_after(a), f"{d.name}: say what `{a.arg}` is"
+            for a in parameters(f): assert comment_after(a), f"{d.name}: say what `{a.arg}` is"
             gives = [n for n in ast.walk(f) if isinstance(n, ast.Return) and n.value is not None]
             nested = {n for m in ast.walk(f) if isinstance(m, (ast.FunctionDef, ast.Lambda)) and m is not f for n in ast.walk(m)}
-            if f is d and [n for n in gives if n not in nested]:
+            if f is d and ast.unparse(f.returns or f) != 'None' and [n for n in gives if n not in nested]:
                 head = [l for l in lines[d.lineno-1:d.body[0].lineno-1] if l.strip()]
                 assert '#' in head[-1], f"{d.name}: say what is returned"
 
@@ -172,6 +270,32 @@ def test_documented(nb):
 @every
 def test_begins_with_title_and_one_line(nb):
     assert re.fullmatch(r'# .+\n\n> .+', text(nb.cells[0]).strip()), "the first cell is '# Title', an empty line, '> one line'"
+
+
+@every
+def test_lines_fit(nb):
+    wide = [l for c in nb.code for l in text(c).splitlines() if len(l) > WIDTH]
+    allowed('wider than 100', nb, wide)
+    allowed('wider than 88 on a page', nb, [l for c in nb.shown for l in text(c).splitlines() if SHOWN_WIDTH < len(l) <= WIDTH])
+
+
+@every
+def test_assignments_are_read_at_a_glance(nb):
+    parallel = [n for n in nb.nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Tuple)
+                for t in n.targets if isinstance(t, ast.Tuple) and len(t.elts) > ASSIGNED]
+    allowed('parallel assignments', nb, [ast.unparse(n) for n in parallel])
+
+
+@every
+def test_private_names_stay_at_home(nb):
+    borrowed = [f'{dep}.{a.name}' for dep, node in imported(nb.nodes) if dep.split('.')[0] == 'dsdist' and isinstance(node, ast.ImportFrom)
+                for a in node.names if a.name.startswith('_') and not a.name.startswith('__')]
+    assert not borrowed
+
+
+@every
+def test_words(nb):
+    allowed('words', nb, unsaid('\n'.join(sayings(nb))))
 
 
 @every
@@ -187,7 +311,9 @@ def test_prose(nb):
 @every
 def test_no_leftovers(nb):
     for cell in nb.cells: assert not re.search(r'\b(TODO|FIXME|XXX)\b', text(cell)), text(cell)[:200]
-    for cell in nb.code: assert not calls(ast.parse(text(cell))) & GLOBAL_SEEDS, "pass a generator"
+    used = calls(nb.nodes)
+    assert not used & GLOBAL_SEEDS, "pass a generator"
+    assert not [c for c in used if c.endswith('nbdev_export')], "python nbs/_site/build.py exports"
 
 
 @every

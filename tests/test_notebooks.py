@@ -1,21 +1,22 @@
-"Every notebook runs from top to bottom, each in a fresh process, with nbdev's own runner (cells marked slow or gpu are skipped)."
-import sys
-
+"Every notebook runs from top to bottom, each in a process of its own (see runner.py), and in a reasonable time."
 import pytest
 
-from notebooks import NOTEBOOKS, ROOT, succeed
+from notebooks import NOTEBOOKS
 
-RUN = '''
-import sys
-from pathlib import Path
-from nbdev.config import get_config
-from nbdev.test import test_nb
-ok, _ = test_nb(Path(sys.argv[1]), skip_flags=get_config().tst_flags.split(), basepath=get_config().config_path)
-sys.exit(not ok)
-'''
+LIMIT = 30   # CPU seconds of one thread on the reference machine
+README = 60  # for the index: the example of the README, at the size that a reader runs
+every = pytest.mark.parametrize('nb', NOTEBOOKS, ids=str)
 
 
-@pytest.mark.parametrize('nb', NOTEBOOKS, ids=str)
-def test_runs(nb, quiet, tmp_path):
-    env = {**quiet, 'TMPDIR': str(tmp_path)}   # what a notebook leaves in a temporary folder goes with the test
-    succeed([sys.executable, '-c', RUN, str(nb.path)], cwd=ROOT, env=env)
+@every
+def test_runs(nb, pool):
+    r = pool.result(str(nb))
+    if not r['ok']: pytest.fail(r['log'][-9000:], pytrace=False)
+
+
+@every
+def test_takes_half_a_minute(nb, pool):
+    limit = (README if str(nb) == 'index.ipynb' else LIMIT)*pool.slowness()
+    seconds = pool.result(str(nb))['cpu']
+    assert seconds <= limit, (f"{seconds:.0f} CPU seconds, {limit:.0f} are allowed on this machine: take less data or smaller networks, "
+                              "or keep the measurement with its certificate (kept_result in 19_bench)")

@@ -1,14 +1,14 @@
 "Wheel and source distribution hold the package and nothing else; what is installed from them works on its own."
-import configparser, email, os, shutil, sys, tarfile, zipfile
+import configparser, email, os, re, shutil, sys, tarfile, zipfile
 
 import pytest
 
-from notebooks import LIB, ROOT, succeed
+from notebooks import LIB, PACKAGE, ROOT, succeed
 
 CFG = configparser.ConfigParser(delimiters=['='])
 CFG.read(ROOT/'settings.ini', encoding='utf-8')
 CFG = CFG['DEFAULT']
-FILES = {f'dsdist/{p.relative_to(LIB).as_posix()}' for p in LIB.rglob('*.py')}
+FILES = {f'dsdist/{f}' for f in PACKAGE}
 
 
 @pytest.fixture(scope='module')
@@ -25,7 +25,7 @@ def built(tmp_path_factory):
 def test_wheel_holds_the_package_only(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
     info = f"dsdist-{CFG['version']}.dist-info/"
-    assert {n for n in names if not n.startswith(info)} == FILES
+    assert {n for n in names if not n.startswith(info)} == FILES and {'dsdist/py.typed', 'dsdist/__init__.pyi'} <= FILES
     assert info + 'licenses/LICENSE' in names
 
 
@@ -45,17 +45,24 @@ def test_metadata(built):
     assert set(meta.get_all('Provides-Extra')) == extras
     plain = [r for r in meta.get_all('Requires-Dist') if 'extra ==' not in r]
     assert len(plain) == len(CFG['requirements'].split())
+    assert {k.split(' :: ')[0] for k in meta.get_all('Classifier')} == {'Development Status', 'Intended Audience', 'Natural Language', 'Programming Language', 'Topic', 'Typing'}
     assert '](nbs/' not in meta.get_payload(), "PyPI cannot follow links into the checkout"
+
+
+def test_supported_pythons_are_tested():
+    pythons = CFG['pythons'].split()
+    tested = re.search(r"^ +python: \[(.*)\]$", (ROOT/'.github/workflows/test.yml').read_text(encoding='utf-8'), re.M)[1]
+    assert [v.strip(" '") for v in tested.split(',')] == pythons and pythons[0] == CFG['min_python']
 
 
 def test_console_script(built):
     points = zipfile.ZipFile(built[0]).read(f"dsdist-{CFG['version']}.dist-info/entry_points.txt").decode()
-    assert 'dsdist = dsdist.cli:main' in points
+    assert 'dsdist = dsdist.__main__:main' in points
 
 
 def test_installed_wheel_works_away_from_the_checkout(built, tmp_path):
     succeed([sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-index', '--target', str(tmp_path), str(built[0])])
-    modules = sorted(f.removesuffix('.py').removesuffix('/__init__').replace('/', '.') for f in FILES)
+    modules = sorted(f.removesuffix('.py').removesuffix('/__init__').replace('/', '.') for f in FILES if f.endswith('.py'))
     script = f'''
 import importlib, sys
 import dsdist

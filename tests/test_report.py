@@ -2,15 +2,15 @@
 import pytest
 
 import browser
-from dsdist.evaluate.students import Protocol
-from dsdist.recipes import demo
+from dsdist.demo import run_demo
+from dsdist.evaluation.students import Protocol
 
 
 @pytest.fixture(scope='module')
 def seen(tmp_path_factory):
     if not browser.browser(): pytest.skip('no chromium, chromium-browser or google-chrome is installed')
     out = tmp_path_factory.mktemp('report')/'demo'
-    demo(out, data='toy', ipc=2, seeds=2, archs=('convnet-w16',), protocols=(Protocol('quick', steps=20),),
+    run_demo(out, data='toy', ipc=2, seeds=2, archs=('convnet-w16',), protocols=(Protocol('quick', steps=20),),
          teacher=dict(arch='convnet-bn-w16', steps=40), settings=dict(steps=10))
     return browser.look(out, 'report.html')
 
@@ -20,5 +20,5 @@ def test_report_is_whole(seen):
     assert len(seen['images']) >= 3, "the set, the features and the curves"
 
 
-def test_report_says_who_wins(seen):
+def test_report_has_the_verdict(seen):
     for words in ('wmdd', 'random real', 'nearest real', 'full data', 'convnet-w16', 'quick', 'fingerprint'): assert words in seen['text']

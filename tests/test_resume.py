@@ -1,5 +1,5 @@
 """A run of the installed command that dies in the middle goes on when it is typed again, and ends with the same bytes."""
-import signal, subprocess, sysconfig, time
+import json, signal, subprocess, sysconfig, time
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,8 @@ def distill(out): return [DSDIST, 'distill', 'wmdd', 'digits', '--ipc', '1', '--
 def step(work):
     "How far the run got that keeps its work in this folder; 0: nowhere yet"
     for p in work.glob('*/*.safetensors'):
-        with safe_open(p, 'pt') as f: return int(f.metadata()['step'])
+        with safe_open(p, 'pt') as f: card = json.loads(f.metadata()['dsdist'])['card']
+        return STEPS if card['done'] else card['step']
     return 0
 
 
@@ -39,9 +40,9 @@ def killed_after(command, bench, work, enough):
             time.sleep(.01)
             seen.append(step(work))
     finally: p.kill()
-    said = p.communicate()[1]
-    assert p.returncode == -signal.SIGKILL, said
-    return seen, said
+    err = p.communicate()[1]
+    assert p.returncode == -signal.SIGKILL, err
+    return seen, err
 
 
 def test_killed_twice_ends_with_the_same_bytes(bench):
@@ -50,14 +51,14 @@ def test_killed_twice_ends_with_the_same_bytes(bench):
     assert not (folder/'.whole.work').exists()
 
     work = folder/'.torn.work'
-    _, said = killed_after(distill('torn'), bench, work, 50)
+    _, err = killed_after(distill('torn'), bench, work, 50)
     first = step(work)
-    assert 50 <= first < STEPS and 'earlier run' not in said and not (folder/'torn').exists()
+    assert 50 <= first < STEPS and 'earlier run' not in err and not (folder/'torn').exists()
 
-    seen, said = killed_after(distill('torn'), bench, work, first + 50)
+    seen, err = killed_after(distill('torn'), bench, work, first + 50)
     second = step(work)
     assert first < second < STEPS and min(seen) == first, "it began anew"
-    assert said == 'dsdist: found the unfinished work of an earlier run in .torn.work: going on from there\n'
+    assert err == 'dsdist: found the unfinished work of an earlier run in .torn.work: going on from there\n'
 
     torn = succeed(distill('torn'), cwd=folder, env=env)
     assert (folder/'torn'/'set.safetensors').read_bytes() == (folder/'whole'/'set.safetensors').read_bytes()

@@ -1,8 +1,7 @@
 """The shell: what it prints, where, its exit codes, and that a mistake is one sentence and changes nothing.
 
 Most commands run in this process, through the same `main` that the shell calls; a few run as the installed command."""
-import hashlib, io, json, os, shutil, signal, subprocess, sys, sysconfig, time
-from contextlib import redirect_stderr, redirect_stdout
+import hashlib, json, os, shutil, signal, subprocess, sys, sysconfig, time
 from functools import partial
 from pathlib import Path
 
@@ -11,24 +10,20 @@ import torch
 from PIL import Image
 
 import dsdist
-from dsdist.cli import main
+from dsdist.__main__ import main
+from dsdist.distilled import DistilledSet
+from dsdist.evaluation.students import PROTOCOLS
+from dsdist.methods import METHODS
+from dsdist.shell.app import app, run_line
+from dsdist.train.squeeze import Teacher, load_teacher
 
 DSDIST = str(Path(sysconfig.get_path('scripts'))/'dsdist')
 NET = 'convnet-w8'
 
 
-def run(line):
-    "(exit code, standard output, standard error) of a command, here and now"
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end: main(line.split())
-    return end.value.code, out.getvalue(), err.getvalue()
-
-
 def fine(line):
     "Standard output of a command that must succeed"
-    code, out, err = run(line)
-    assert code == 0, err
-    return out
+    return run_line(line, 0).out
 
 
 def files(folder):
@@ -36,15 +31,14 @@ def files(folder):
     return {str(p): (p.stat().st_mtime_ns, hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else '') for p in Path(folder).rglob('*')}
 
 
-def picture(path, colour, side=8):
+def picture(path, color, side=8):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new('RGB', (side, side), colour).save(path)
+    Image.new('RGB', (side, side), color).save(path)
 
 
 @pytest.fixture(scope='module')
 def shop(tmp_path_factory):
     "A folder with a teacher, a distilled set, a scorecard, and broken relatives of them; the working folder of this file"
-    from dsdist.train.squeeze import Teacher, load_teacher
     home, here = tmp_path_factory.mktemp('shop'), Path.cwd()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -63,14 +57,14 @@ def shop(tmp_path_factory):
     shutil.copytree('teacher', 'cut-teacher')
     Path('cut-teacher/teacher.safetensors').write_bytes(Path('teacher/teacher.safetensors').read_bytes()[:-7])
     for part in ('train', 'test'):
-        for c, colour in (('cat', 'red'), ('dog', 'blue')):
-            for i in range(3): picture(Path('pets')/part/c/f'{i}.png', colour)
+        for c, color in (('cat', 'red'), ('dog', 'blue')):
+            for i in range(3): picture(Path('pets')/part/c/f'{i}.png', color)
     shutil.copytree('pets', 'torn')
     torn = Path('torn/train/dog/1.png')
     torn.write_bytes(torn.read_bytes()[:40])
     shutil.copytree('pets', 'mixed')
     picture(Path('mixed/train/cat/9.png'), 'red', side=9)
-    Path('photos').mkdir(); Path('photos/me.txt').write_text('dear')
+    Path('photos').mkdir(); Path('photos/me.txt').write_text('hello')
     yield home
     os.chdir(here)
     torch.set_num_threads(threads)
@@ -78,30 +72,30 @@ def shop(tmp_path_factory):
 
 WRONG = [
     # what exists, what does not
-    ('distil wmdd toy', "no such command 'distil'"),
+    ('distll wmdd toy', "no such command 'distll'"),
     ('distill wmdd', "argument 'DATA'"),
     ('relabel small --out new', "missing option '--teacher'"),
     ('relabel small --teacher teacher', "missing option '--out'"),
     ('relabel small --teacher teacher --kind best --out new', "unknown kind of labels 'best': choose one of stored, mean, replay"),
     ('relabel small --teacher teacher --coding jpeg --out new', "unknown coding 'jpeg': choose one of fp16, int8, top-k"),
-    ('relabel small --teacher teacher --protocol warm --out new', "unknown protocol 'warm': choose one of hard, soft"),
+    ('relabel small --teacher teacher --protocol warm --out new', f"unknown protocol 'warm': choose one of {', '.join(PROTOCOLS)}"),
     ('relabel small --teacher teacher --device abacus --out new', "unknown device 'abacus'"),
     ('distill wmdd toy --published wmdd-mnist --teacher teacher --out new', "unknown published configuration 'wmdd-mnist': choose one of sre2l-imagenet, "),
     ('squeeze toy --published wmdd-mnist --out new', "unknown published configuration 'wmdd-mnist'"),
-    ('distill alchemy toy --out new', "unknown method 'alchemy': choose one of wmdd, sre2l, cda, rded, medoids, herding, nearest, random"),
+    ('distill alchemy toy --out new', f"unknown method 'alchemy': choose one of {', '.join(METHODS)}"),
     ('attack teacher toy --preset mild --out new', "unknown preset 'mild': choose one of quick, guard"),
     ('squeeze toy --objective bump --out new', "unknown objective 'bump': choose one of bend"),
     ('data toys', "unknown data set 'toys': choose one of digits, toy"),
     ('squeeze toy --arch resnet19 --out new', "unknown network 'resnet19'"),
-    ('squeeze toy --optimiser newton --out new', 'newton'),
+    ('squeeze toy --optimizer newton --out new', "unknown optimizer 'newton': choose one of adamw, sgd"),
     ('squeeze toy --device abacus --out new', "unknown device 'abacus'"),
     ('squeeze toy --device cuda:99 --out new', 'CUDA devices'),
     ('distill wmdd toy --teacher teacher --device abacus --out new', "unknown device 'abacus'"),
-    ('evaluate small toy --protocol warm --out new', "unknown protocol 'warm': choose one of hard, soft"),
+    ('evaluate small toy --protocol warm --out new', f"unknown protocol 'warm': choose one of {', '.join(PROTOCOLS)}"),
     ('evaluate small toy --arch resnet19 --out new', "unknown network 'resnet19'"),
     ('evaluate small toy --device abacus --out new', "unknown device 'abacus'"),
     ('export small --to gif --out new', "unknown form 'gif': choose one of folder, parquet"),
-    ('distill wmdd toy --teacher teacher --start grey --out new', "unknown start 'grey': choose one of mean, real, patches, noise"),
+    ('distill wmdd toy --teacher teacher --start gray --out new', "unknown start 'gray': choose one of mean, real, patches, noise"),
     # numbers that cannot work
     ('distill wmdd toy --ipc 0 --teacher teacher --out new', 'ipc must be a whole number of at least 1, got 0'),
     ('distill random toy --ipc 0 --out new', 'ipc must be a whole number of at least 1, got 0'),
@@ -109,8 +103,8 @@ WRONG = [
     ('distill wmdd toy --ipc ten --out new', "invalid value for '--ipc'"),
     ('distill wmdd toy --teacher teacher --steps 0 --out new', 'steps'),
     ('distill wmdd toy --teacher teacher --lr -1 --out new', 'lr must be above 0'),
-    ('distill random toy --steps 5 --out new', 'method random has no setting --steps'),
-    ('distill nearest toy --bn 1 --teacher teacher --out new', 'method nearest has no setting --bn'),
+    ('distill random toy --steps 5 --out new', 'no such option: --steps'),
+    ('distill nearest toy --bn 1 --teacher teacher --out new', 'no such option: --bn'),
     ('demo --ipc 0 --out new', 'ipc must be a whole number'),
     ('demo --ipc 125 --out new', 'ipc 125 is too many'),
     ('evaluate small toy --seeds 0 --out new', '--seeds must be 1 or more, got 0'),
@@ -119,10 +113,10 @@ WRONG = [
     ('attack teacher toy --eps 8 --out new', 'at most 1'),
     ('attack teacher toy --n 0 --out new', 'n must be 1 or more'),
     ('squeeze toy --objective bend:weight=1.5 --out new', 'below 1'),
-    ('data toy --size 0', 'size must be at least 1'),
+    ('data toy --size 0', '--size must be 1 or more, got 0'),
     ('data toy --channels 2', 'channels must be 1'),
-    ('relabel small --teacher teacher --views 0 --out new', 'need one view of each image or more, got 0'),
-    ('relabel small --teacher teacher --kind mean --views 0 --out new', 'need one view of each image or more, got 0'),
+    ('relabel small --teacher teacher --views 0 --out new', '--views must be 1 or more, got 0'),
+    ('relabel small --teacher teacher --kind mean --views 0 --out new', '--views must be 1 or more, got 0'),
     ('relabel small --teacher teacher --coding top-k --k 4 --out new', 'k must be from 1 to the number of classes, 3'),
     # options that mean nothing there
     ('relabel small --teacher teacher --kind replay --protocol soft --out new', '--kind replay has no setting --protocol: it takes none'),
@@ -131,27 +125,28 @@ WRONG = [
     ('relabel small --teacher teacher --kind mean --k 2 --out new', '--kind mean has no setting --k'),
     ('relabel small --teacher teacher --coding int8 --k 2 --out new', '--k belongs to --coding top-k'),
     (f'evaluate small toy --arch {NET} --labels labels.safetensors --out new', 'no --protocol uses the --labels'),
-    ('distill random toy --published wmdd-imagenet --teacher teacher --out new', 'wmdd-imagenet is a published configuration of the method wmdd, not of random'),
+    ('distill random toy --published wmdd-imagenet --out new', 'no such option: --published'),
+    ('distill random toy --teacher teacher --out new', 'no such option: --teacher'),
     ('distill sre2l toy --teacher teacher --shard 0 --out new', 'shard must be 1 or more, got 0'),
     ('distill wmdd toy --teacher teacher --compat --match none --out new', 'the released loss, which decides on match'),
     ('distill sre2l toy --published cda-imagenet --teacher teacher --out new', 'of the method cda, not of sre2l'),
-    ('distill wmdd toy --published wmdd-imagenet --match sliced --shard 0 --out new', 'wmdd-imagenet needs the --teacher'),
+    ('distill wmdd toy --published wmdd-imagenet --match sliced --out new', 'wmdd-imagenet needs the --teacher'),
     ('squeeze toy --published sre2l-imagenet --out new', "no recipe for its teacher, which is torchvision's resnet18"),
     # files that are missing
     ('data folder:nowhere', 'nowhere does not exist'),
-    ('distill wmdd toy --teacher nowhere --out new', 'there is no teacher at nowhere'),
-    ('evaluate nowhere toy --out new', 'nowhere is not a distilled set: there is no such folder'),
+    ('distill wmdd toy --teacher nowhere --out new', 'nowhere is not a teacher: there is no such file or folder'),
+    ('evaluate nowhere toy --out new', 'nowhere is not a distilled set: there is no such file or folder'),
     ('show nowhere', 'nowhere is not a distilled set'),
     ('export nowhere --out new', 'nowhere is not a distilled set'),
     ('report small nowhere.json --out new', 'nowhere.json'),
     ('show pets', 'pets is not a distilled set: it has no card.json'),
     ('show teacher', 'teacher is not a distilled set'),
-    ('distill wmdd toy --teacher small --out new', 'small holds no dsdist teacher'),
+    ('distill wmdd toy --teacher small --out new', 'small is not a teacher: it is a distilled set'),
     ('relabel nowhere --teacher teacher --out new', 'nowhere is not a distilled set'),
     ('attack nowhere toy --out new', 'nowhere is not a distilled set'),
-    ('relabel small --teacher nowhere --out new', 'there is no teacher at nowhere'),
-    (f'evaluate small toy --arch {NET} --protocol soft --labels nowhere --no-baselines --out new', 'there are no labels at nowhere'),
-    (f'evaluate small toy --arch {NET} --protocol soft --labels small/set.safetensors --no-baselines --out new', 'small/set.safetensors holds no labels'),
+    ('relabel small --teacher nowhere --out new', 'nowhere is not a teacher'),
+    (f'evaluate small toy --arch {NET} --protocol soft --labels nowhere --no-baselines --out new', 'nowhere is not a file of labels: there is no such file or folder'),
+    (f'evaluate small toy --arch {NET} --protocol soft --labels small/set.safetensors --no-baselines --out new', 'small/set.safetensors is not a file of labels'),
     # files that are damaged
     ('data folder:torn', 'torn/train/dog/1.png'),
     ('squeeze folder:torn --out new', 'torn/train/dog/1.png'),
@@ -160,11 +155,11 @@ WRONG = [
     ('show cut', 'cut/set.safetensors holds'),
     ('evaluate cut toy --out new', 'it was cut off or replaced'),
     ('export cut --out new', 'it was cut off or replaced'),
-    ('distill wmdd toy --teacher cut-teacher --out new', 'damaged or was changed'),
+    ('distill wmdd toy --teacher cut-teacher --out new', 'it was cut off or replaced'),
     ('relabel cut --teacher teacher --out new', 'it was cut off or replaced'),
     ('attack cut toy --out new', 'it was cut off or replaced'),
-    ('relabel small --teacher cut-teacher --out new', 'damaged or was changed'),
-    (f'evaluate small toy --arch {NET} --protocol soft --labels cut.safetensors --no-baselines --out new', 'cut.safetensors is not a file of labels, or was cut off'),
+    ('relabel small --teacher cut-teacher --out new', 'it was cut off or replaced'),
+    (f'evaluate small toy --arch {NET} --protocol soft --labels cut.safetensors --no-baselines --out new', 'cut.safetensors is not a safetensors file, or was cut off'),
     # things that do not belong together
     ('distill wmdd toy --ipc 2 --teacher turned --out new', "the teacher's classes are [green, red, blue], the data's are [red, green, blue]"),
     ('distill nearest toy --ipc 2 --teacher turned --out new', 'another class order'),
@@ -175,8 +170,8 @@ WRONG = [
     ('attack teacher digits --out new', 'another class order'),
     ('relabel small --teacher turned --out new', 'another class order'),
     ('relabel small --teacher turned --kind replay --out new', 'another class order'),
-    ('relabel small --teacher novice --out new', 'the set was relabelled with teacher'),
-    ('relabel small --teacher novice --kind mean --out new', 'the set was relabelled with teacher'),
+    ('relabel small --teacher novice --out new', 'the set was relabeled with teacher'),
+    ('relabel small --teacher novice --kind mean --out new', 'the set was relabeled with teacher'),
     (f'evaluate small toy --arch {NET} --protocol soft --labels labels.safetensors --out new', 'the --labels are those of the set alone'),
     (f'evaluate small toy --arch {NET} --protocol soft --labels labels.safetensors --teacher novice --out new', 'the baselines must have the same'),
     (f'evaluate small toy --arch {NET} --protocol hard --protocol rded --labels labels.safetensors --no-baselines --out new', "other views than those of protocol 'rded'"),
@@ -184,21 +179,38 @@ WRONG = [
     (f'evaluate mean toy --arch {NET} --protocol own --out new', 'the baselines have none'),
     (f'evaluate small toy --arch {NET} --protocol own --no-baselines --out new', 'the set has none'),
     ('report small score.json --data digits --out new', 'small does not belong to digits'),
-    ('report small score.json --teacher teacher --out new', 'need --data'),
+    ('report small score.json --teacher teacher --out new', '--teacher needs --data'),
     # places that are taken, or are none
     ('squeeze toy --out teacher', 'teacher exists already'),
     ('distill wmdd toy --teacher teacher --out small', 'small exists already'),
     ('evaluate small toy --out score.json', 'score.json exists already'),
     ('attack teacher toy --out score.json', 'score.json exists already'),
     ('attack teacher toy --out new --plot new', 'name the same file'),
-    ('attack teacher toy --out teacher/new', 'holds what is attacked'),
+    ('attack teacher toy --out teacher/new', 'this run reads teacher'),
     ('show small --out score.json', 'score.json exists already'),
+    # --force replaces what dsdist wrote, and of the same kind; never what a run reads
+    ('distill wmdd toy --teacher teacher --out teacher --force', 'this run reads teacher'),
+    ('distill wmdd toy --teacher teacher --out mean/set.safetensors --force', 'mean/set.safetensors'),
+    ('distill random toy --out teacher --force', 'teacher is a teacher, not a distilled set'),
+    ('distill random folder:pets --out pets --force', 'this run reads pets'),
+    ('squeeze toy --out small --force', 'small is a distilled set, not a teacher'),
+    ('squeeze folder:pets --out pets --force', 'this run reads pets'),
+    ('relabel small --teacher teacher --kind mean --out teacher --force', 'this run reads teacher'),
+    ('relabel small --teacher teacher --kind mean --out small --force', 'this run reads small'),
+    ('export small --out small --force', 'this run reads small'),
+    ('export small --out teacher --force', 'teacher is a teacher, not an exported set'),
+    ('show small --out small/set.safetensors --force', 'this run reads small'),
+    ('report small score.json --out score.json --force', 'this run reads score.json'),
+    ('evaluate small toy --out labels.safetensors --force', 'labels.safetensors is a file of labels, not a scorecard'),
+    ('evaluate small folder:pets --out pets/new --force', 'this run reads pets'),
+    ('attack teacher toy --out score.json --force', 'score.json is a scorecard, not a file of attacks'),
+    ('attack teacher toy --plot teacher/card.json --out new --force', 'this run reads teacher'),
     ('export small --out pets', 'pets exists already'),
     ('relabel small --teacher teacher --out labels.safetensors', 'labels.safetensors exists already'),
-    ('relabel small --teacher teacher --kind mean --out small', 'small exists already'),
+    ('relabel small --teacher teacher --kind mean --out small', 'this run reads small'),
     ('relabel small --teacher teacher --out mean --force', 'mean is a folder: name a file'),
     ('relabel small --teacher teacher --kind mean --out photos --force', 'photos is a folder that dsdist did not write'),
-    ('report small score.json --out score.json', 'score.json exists already'),
+    ('report small score.json --out score.json', 'this run reads score.json'),
     ('demo --out small', 'small exists already'),
     ('squeeze toy --out photos --force', 'photos is a folder that dsdist did not write'),
     ('distill wmdd toy --out photos --force', 'photos is a folder that dsdist did not write'),
@@ -212,7 +224,7 @@ WRONG = [
 @pytest.mark.parametrize('line, words', WRONG, ids=[line for line, _ in WRONG])
 def test_one_sentence_exit_2_nothing_changed(shop, line, words):
     before = files(shop)
-    code, out, err = run(line)
+    code, out, err = run_line(line)
     assert (code, out) == (2, '') and words in err
     assert err.startswith('dsdist: ') and err.endswith('\n') and err.count('\n') == 1 and 'Traceback' not in err
     assert files(shop) == before
@@ -220,21 +232,21 @@ def test_one_sentence_exit_2_nothing_changed(shop, line, words):
 
 @pytest.mark.parametrize('line', ['distill alchemy toy --out new', 'distill wmdd toy --ipc 0 --teacher teacher --out new', 'show cut', 'data folder:torn'])
 def test_debug_shows_the_traceback_before_the_sentence(shop, line):
-    code, out, err = run(line + ' --debug')
+    code, out, err = run_line(line + ' --debug')
     assert code == 2 and out == '' and err.startswith('Traceback') and 'UserError' in err
-    assert err.splitlines()[-1] == run(line)[2].rstrip()
+    assert err.splitlines()[-1] == run_line(line)[2].rstrip()
 
 
 def test_a_bug_keeps_its_traceback(shop, monkeypatch):
-    import dsdist.recipes
-    monkeypatch.setattr(dsdist.recipes, 'METHODS', {'wmdd': None})
+    import dsdist.shell.files
+    monkeypatch.setattr(dsdist.shell.files, 'all_methods', lambda: {'wmdd': None})
     with pytest.raises(AttributeError): main(['methods'])
 
 
 def test_json_is_all_there_is_on_standard_output(shop):
     facts = json.loads(fine('data toy --json'))
     assert [c['train'] for c in facts['classes']] == [60, 60, 60] and facts['channels'] == 3
-    assert {m['name'] for m in json.loads(fine('methods --json'))} == {'wmdd', 'sre2l', 'cda', 'rded', 'medoids', 'herding', 'nearest', 'random'}
+    assert [m['name'] for m in json.loads(fine('methods --json'))] == list(METHODS)
     shown = json.loads(fine('show small --json'))
     assert shown['ipc'] == 2 and shown['card']['settings']['steps'] == 5
     made = json.loads(fine('distill random toy --ipc 1 --out one --json'))
@@ -252,22 +264,22 @@ def test_same_seed_same_bytes(shop):
 
 def test_settings_reach_the_method(shop):
     fine('distill wmdd toy --ipc 1 --teacher teacher --steps 3 --lr .01 --feature 2 --bn 0 --start real --seed 4 --out set')
-    card = json.loads(Path('set/card.json').read_text())['card']
+    card = DistilledSet.load('set').card
     assert {k: card['settings'][k] for k in ('ipc', 'steps', 'lr', 'feature', 'bn', 'start')} == dict(ipc=1, steps=3, lr=.01, feature=2, bn=0, start='real')
     assert card['seed'] == 4 and card['method'] == 'wmdd'
 
 
 def test_published_configuration_is_the_base_of_the_options(shop):
     fine('squeeze toy --published wmdd-tinyimagenet --arch convnet-bn-w8 --steps 5 --out as-published')
-    taught = json.loads(Path('as-published/card.json').read_text())['settings']
+    taught = load_teacher('as-published').card['settings']
     assert {k: taught[k] for k in ('steps', 'batch_size', 'lr', 'weight_decay', 'noise')} == dict(steps=5, batch_size=32, lr=.025, weight_decay=1e-4, noise=0)
     assert taught['augment']['flip'] and taught['augment']['scale'] == [.08, 1]
-    fine('distill wmdd toy --ipc 1 --teacher as-published --published wmdd-tinyimagenet --steps 3 --bn 0 --crop .5 --out as-set')
-    told = json.loads(Path('as-set/card.json').read_text())['card']['settings']
-    assert {k: told[k] for k in ('compat', 'start', 'scheme', 'steps', 'bn', 'feature')} == dict(compat='wmdd', start='noise', scheme='balanced', steps=3, bn=0, feature=1)
-    assert told['augment']['scale'] == [.5, 1] and told['augment']['flip'] and told['augment']['roll'] == 32
+    fine('distill wmdd toy --ipc 1 --teacher as-published --published wmdd-tinyimagenet --steps 3 --bn 0 --scale .5 1 --out as-set')
+    used = DistilledSet.load('as-set').card['settings']
+    assert {k: used[k] for k in ('compat', 'start', 'scheme', 'steps', 'bn', 'feature')} == dict(compat=True, start='noise', scheme='balanced', steps=3, bn=0, feature=1)
+    assert used['augment']['scale'] == [.5, 1] and used['augment']['flip'] and used['augment']['roll'] == 32
     std = json.loads(fine('data toy --json'))['std']
-    assert told['lr'] == pytest.approx(.1*sum(std)/3)
+    assert used['lr'] == pytest.approx(.1*sum(std)/3)
 
 
 def test_methods_list_published_configurations(shop):
@@ -291,7 +303,7 @@ def test_relabel_writes_three_kinds(shop):
     assert content == Path('two.safetensors').read_bytes()
 
 
-def test_evaluate_relabelled_sets(shop):
+def test_evaluate_relabeled_sets(shop):
     rows = lambda line: json.loads(fine(f'evaluate {line} --arch {NET} --seeds 1 --json'))['rows']
     kept = rows('small toy --protocol soft --labels labels.safetensors --teacher teacher --out kept.json')
     assert [r['set'] for r in kept] == ['wmdd', 'random real', 'nearest real', 'full data']
@@ -319,7 +331,7 @@ def test_a_folder_of_pictures_from_end_to_end(shop):
 def test_evaluate_with_baselines_and_report(shop):
     line = f'evaluate small toy --arch {NET} --seeds 1 --seed 7 --teacher teacher --out full.json --json'
     rows = json.loads(fine(line))['rows']
-    assert rows == json.loads(Path('full.json').read_text())
+    assert rows == json.loads(Path('full.json').read_text())['card']['rows']
     assert [(r['set'], r['seed'], r['ipc']) for r in rows] == [('wmdd', 7, 2), ('random real', 7, 2), ('nearest real', 7, 2), ('full data', 7, None)]
     fine('report small full.json --data toy --teacher teacher --out page.html')
     page = Path('page.html').read_text()
@@ -327,17 +339,19 @@ def test_evaluate_with_baselines_and_report(shop):
 
 
 def test_demo_writes_its_four_outputs(shop, monkeypatch):
-    import dsdist.recipes
+    import dsdist.demo
     quick = dict(data='toy', seeds=1, archs=(NET,), teacher=dict(arch='convnet-bn-w8', steps=20), settings=dict(steps=5))
-    monkeypatch.setattr(dsdist.recipes, 'demo', partial(dsdist.recipes.demo, **quick))
-    code, out, err = run('demo --ipc 2 --out shown')
+    monkeypatch.setattr(dsdist.demo, 'run_demo', partial(dsdist.demo.run_demo, **quick))
+    code, out, err = run_line('demo --ipc 2 --out shown')
     assert code == 0, err
-    assert sorted(p.name for p in Path('shown').iterdir()) == ['distilled', 'report.html', 'scorecard.json', 'teacher']
+    assert sorted(p.name for p in Path('shown').iterdir()) == ['card.json', 'distilled', 'report.html', 'scorecard.json', 'teacher']
     assert all(name in out for name in ('wmdd', 'random real', 'nearest real', 'full data', 'shown/report.html'))
     assert err.startswith('dsdist: toy: 180 training and 90 test images in 3 classes\n')
 
 
-@pytest.mark.parametrize('name', ['demo', 'data', 'squeeze', 'distill', 'relabel', 'evaluate', 'export', 'show', 'report', 'methods', 'bench'])
+COMMANDS = [c.name or c.callback.__name__.removeprefix('cli_') for c in app.registered_commands]
+
+@pytest.mark.parametrize('name', COMMANDS)
 def test_help_has_an_example(name):
     out = fine(f'{name} --help')
     assert f'Example: dsdist {name}' in out and '--json' in out and '--debug' in out
@@ -371,7 +385,7 @@ def test_python_m(shop, quiet):
 
 
 def test_help_does_not_wait_for_torch(quiet):
-    code = "import sys\nfrom dsdist.cli import main\ntry: main(['distill', '--help'])\nexcept SystemExit as e: assert not e.code\nassert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    code = "import sys\nfrom dsdist.__main__ import main\ntry: main(['distill', '--help'])\nexcept SystemExit as e: assert not e.code\nassert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
     assert subprocess.run([sys.executable, '-c', code], env=quiet, capture_output=True).returncode == 0
 
 

@@ -16,10 +16,18 @@ def public_names(nb):
     return [n for n in re.findall(r'^(?:def|class) (\w+)', source, re.M) if not n.startswith('_')]
 
 
-def test_sidebar_lists_every_notebook_once():
-    items = yaml.safe_load((NBS/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
-    listed = [f for i in items for f in ([i] if isinstance(i, str) else i['contents'])]
-    assert sorted(listed) == sorted(map(str, NOTEBOOKS))
+def test_sidebar_lists_every_notebook_once(site):
+    "Tutorials first, then by their numbers, each room under its name"
+    html = (site/'index.html').read_text(encoding='utf-8')
+    sidebar = html[html.index('class="sidebar-tree"'):html.index('</aside>')]
+    listed = re.findall(r'href="([^"#]+\.html)"', sidebar)
+    wanted = [nb for nb in NOTEBOOKS if str(nb) != 'index.ipynb']
+    assert sorted(listed) == sorted(map(page, wanted))
+    for part in re.split('class="caption"', sidebar)[1:]:
+        numbers = [nb.number for f in re.findall(r'href="([^"#]+\.html)"', part) for nb in wanted if page(nb) == f]
+        assert numbers == sorted(numbers)
+    captions = re.findall(r'class="caption-text">([^<]+)<', sidebar)
+    assert len(captions) == len(set(captions)) and captions.index('Tutorials') == 0
 
 
 def test_quarto_settings_agree_with_settings_ini():
@@ -47,5 +55,9 @@ def test_page(nb, site):
     prose = re.sub(r'```.*?```|`[^`\n]*`', '', '\n\n'.join(map(text, nb.markdown)), flags=re.S)
     display = len(re.findall(r'\$\$.+?\$\$', prose, re.S))
     browser.check(seen, equations=display)
+    assert seen['wider_than_telephone'] <= 0, f"{seen['wider_than_telephone']} pixels wider than a telephone"
     assert text(nb.cells[0]).splitlines()[0].lstrip('# ').replace('`', '') in seen['text']
-    if nb.module: assert {n.lower() for n in public_names(nb)} <= set(seen['ids'])
+    if not nb.module: return
+    assert {n.lower() for n in public_names(nb)} <= set(seen['ids'])
+    door = 'from dsdist import ' if public_names(nb) else ''
+    assert re.match('(import|from) ', seen['first_code']) and seen['first_code'].startswith(door), "a page begins with what to import"

@@ -7,43 +7,50 @@ __all__ = ['Draw', 'Augment']
 
 # %% ../../nbs/data/11_augment.ipynb #eaa9034a
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from scipy.special import betaincinv
 from torch import Tensor
 
 from ..core import UserError
+from ..settings import Settings, setting
 
 # %% ../../nbs/data/11_augment.ipynb #3b2e924e
 def _crops(n, size, scale, ratio, gen):
     "Boxes (top, left, height, width) as `RandomResizedCrop` draws them: int64 `(n,4)`."
     u = torch.rand(n, 10, 2, generator=gen, dtype=torch.float64)
     area = size**2*(scale[0]+(scale[1]-scale[0])*u[...,0])
-    lo,hi = map(math.log, ratio)
-    r = (lo+(hi-lo)*u[...,1]).exp()
-    w,h = (area*r).sqrt().round().long(),(area/r).sqrt().round().long()
+    low,high = map(math.log, ratio)
+    r = (low+(high-low)*u[...,1]).exp()
+    w = (area*r).sqrt().round().long()
+    h = (area/r).sqrt().round().long()
     fits = (w > 0) & (w <= size) & (h > 0) & (h <= size)
-    first = fits.int().argmax(1, keepdim=True)
-    mid = min(max(1., ratio[0]), ratio[1])
-    w = torch.where(fits.any(1), w.gather(1, first)[:,0], round(size*min(1, mid)))
-    h = torch.where(fits.any(1), h.gather(1, first)[:,0], round(size/max(1, mid)))
+    center = ~fits.any(1)
+    w,h = _first_fit(w, h, fits, center, size, min(max(1., ratio[0]), ratio[1]))
     place = torch.rand(n, 4, generator=gen, dtype=torch.float64)
-    top,left = (place[:,0]*(size-h+1)).long(),(place[:,1]*(size-w+1)).long()
-    centre = ~fits.any(1)
-    top,left = torch.where(centre, (size-h)//2, top),torch.where(centre, (size-w)//2, left)
+    top = torch.where(center, (size-h)//2, (place[:,0]*(size-h+1)).long())
+    left = torch.where(center, (size-w)//2, (place[:,1]*(size-w+1)).long())
     return torch.stack([top, left, h, w], 1)
+
+# %% ../../nbs/data/11_augment.ipynb #84eaa06c
+def _first_fit(w, h, fits, center, size, ratio):
+    "Width and height of the first box that fits, else the largest of this ratio."
+    first = fits.int().argmax(1, keepdim=True)
+    w = torch.where(center, round(size*min(1, ratio)), w.gather(1, first)[:,0])
+    h = torch.where(center, round(size/max(1, ratio)), h.gather(1, first)[:,0])
+    return w,h
 
 # %% ../../nbs/data/11_augment.ipynb #4326ec72
 def _beta(n, alpha, gen):
     "`n` numbers of Beta(alpha, alpha): float64 `(n,)`."
+    from scipy.special import betaincinv
     u = torch.rand(n, generator=gen, dtype=torch.float64)
     return torch.as_tensor(betaincinv(alpha, alpha, u.numpy()))
 
 # %% ../../nbs/data/11_augment.ipynb #8a9e7898
 def _patches(n, size, keep, gen):
-    "Rectangles (top, left, bottom, right), ends excluded, that leave about `keep` of each image: int64 `(n,4)`."
+    "Rectangles of CutMix, see `Draw`, that leave about `keep` of each image."
     side = (size*(1-keep).sqrt()).round().long()[:,None]
     start = torch.randint(size, (n, 2), generator=gen)-side//2
     return torch.cat([start, start+side], 1).clamp(0, size)
@@ -54,27 +61,32 @@ def _resample(x, box):
     S = x.shape[-1]
     top,left,h,w = box.to(x.device, torch.float64).T[...,None]
     j = torch.arange(S, device=x.device, dtype=torch.float64)+.5
-    place = lambda start,side: start+(j*side/S-.5).clamp(min=0).minimum(side-1)
-    unit = lambda p: (p+.5)*2/S-1
-    cols,rows = unit(place(left, w))[:,None],unit(place(top, h))[:,:,None]
-    grid = torch.stack([cols.expand(-1, S, S), rows.expand(-1, S, S)], -1)
-    return F.grid_sample(x, grid.to(x.dtype), padding_mode='border', align_corners=False)
+    def place(start, side): return start+(j*side/S-.5).clamp(min=0).minimum(side-1)
+    def unit(p): return (p+.5)*2/S-1
+    cols = unit(place(left, w))[:,None].expand(-1, S, S)
+    rows = unit(place(top, h))[:,:,None].expand(-1, S, S)
+    grid = torch.stack([cols, rows], -1).to(x.dtype)
+    return F.grid_sample(x, grid, padding_mode='border', align_corners=False)
 
 # %% ../../nbs/data/11_augment.ipynb #77f40e4e
 def _move(x, flip, roll, pad):
     "Flip, then roll, then pad-and-crop by whole pixels: `(n,C,S,S)`."
     n,C,S,_ = x.shape
-    flip,roll,pad = (None if p is None else p.to(x.device) for p in (flip, roll, pad))
     rows = cols = torch.arange(S, device=x.device).expand(n, S)
     if pad is not None:
-        rows,cols = rows+pad[:,:1],cols+pad[:,1:]
-        seen = ((rows >= 0) & (rows < S))[:,:,None] & ((cols >= 0) & (cols < S))[:,None]
-    if roll is not None: rows,cols = rows-roll[:,:1],cols-roll[:,1:]
+        down,right = pad.to(x.device).T[...,None]
+        rows,cols = rows+down,cols+right
+        seen = _inside(rows, S)[:,:,None] & _inside(cols, S)[:,None]
+    if roll is not None:
+        down,right = roll.to(x.device).T[...,None]
+        rows,cols = rows-down,cols-right
     rows,cols = rows % S,cols % S
-    if flip is not None: cols = torch.where(flip[:,None], S-1-cols, cols)
+    if flip is not None: cols = torch.where(flip.to(x.device)[:,None], S-1-cols, cols)
     at = (rows[:,:,None]*S+cols[:,None]).view(n, 1, -1).expand(-1, C, -1)
     out = x.flatten(2).gather(2, at).view(x.shape)
     return out if pad is None else out*seen[:,None]
+
+def _inside(p, S): return (p >= 0) & (p < S)
 
 # %% ../../nbs/data/11_augment.ipynb #61e88371
 def _mix(x, partner, patch, keep):
@@ -83,21 +95,23 @@ def _mix(x, partner, patch, keep):
     if patch is None: return torch.lerp(other, x, keep.to(x)[:,None,None,None])
     top,left,bottom,right = patch.to(x.device).T[...,None]
     j = torch.arange(x.shape[-1], device=x.device)
-    rows,cols = (j >= top) & (j < bottom),(j >= left) & (j < right)
+    rows = (j >= top) & (j < bottom)
+    cols = (j >= left) & (j < right)
     return torch.where((rows[:,:,None] & cols[:,None])[:,None], other, x)
 
 # %% ../../nbs/data/11_augment.ipynb #4904b3a4
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """What happens to each image of one batch: numbers on the CPU, no randomness. Made by `Augment.draw`.
+    """What happens to each image of a batch: numbers on the CPU, by `Augment.draw`.
 
-    - `n`, `size`: the batch it was drawn for: number of images and their side in pixels
+    - `n`, `size`: what it was drawn for: number of images and their side in pixels
     - `box`: crop (top, left, height, width) in pixels, int64 `(n,4)`, or None
     - `flip`: which images are mirrored, bool `(n,)`, or None
     - `roll`: wrap-around shift (down, right) in pixels, int64 `(n,2)`, or None
-    - `pad`: offset (down, right) of the window on the zero-padded image, int64 `(n,2)`, or None
+    - `pad`: offset (down, right) of the window on the padded image, `(n,2)`, or None
     - `partner`: position of the image that is mixed in, int64 `(n,)`, or None
-    - `patch`: CutMix rectangle (top, left, bottom, right; ends excluded), int64 `(n,4)`; None means mixup
+    - `patch`: CutMix rectangle (top, left, bottom, right; ends excluded), `(n,4)`, or
+      None for mixup
     - `keep`: share of the image itself in the mixture, float64 `(n,)` in [0,1]"""
     n:int
     size:int
@@ -112,73 +126,163 @@ class Draw:
     def images(self,
                x:Tensor # images, float `(n,C,size,size)`, any device
                )->Tensor: # augmented images, same shape; differentiable in `x`
-        """Crop, flip, roll, pad and mix, in this order.
+        """Crop, flip, roll, pad, mix. Raises `UserError` for another batch shape.
 
-        Raises `UserError` when the batch has another number or size of images than was drawn for."""
-        if x.shape[0] != self.n or x.shape[2:] != (self.size, self.size):
-            raise UserError(f"drawn for {self.n} images of {self.size} pixels, given a batch of shape {tuple(x.shape)}")
-        if self.box is not None: x = _resample(x, self.box)
-        if not (self.flip is self.roll is self.pad is None): x = _move(x, self.flip, self.roll, self.pad)
-        return x if self.partner is None else _mix(x, self.partner, self.patch, self.keep)
+        Args:
+            x: images, float `(n,C,size,size)`, any device
 
+        Returns:
+            augmented images, same shape; differentiable in `x`
+        """
+        return _augmented(self, x)
     def targets(self,
                 y:Tensor # class probabilities, float `(n,K)`, any device
                 )->Tensor: # mixed as the images are, `(n,K)`
-        """Mix targets in the proportion in which `images` mixes pixels.
+        """Mix targets as `images` mixes pixels. Raises `UserError` for other shapes.
 
-        Raises `UserError` when `y` is not one row of probabilities an image."""
-        if y.ndim != 2 or len(y) != self.n: raise UserError(f"targets must be probabilities ({self.n}, classes), got shape {tuple(y.shape)}")
-        return y if self.partner is None else torch.lerp(y[self.partner.to(y.device)], y, self.keep.to(y)[:,None])
+        Args:
+            y: class probabilities, float `(n,K)`, any device
+
+        Returns:
+            mixed as the images are, `(n,K)`
+        """
+        return _mixed_targets(self, y)
+    @staticmethod
+    def join(draws:'list[Draw]')->'Draw':
+        """Several draws as one. Raises `UserError` when they differ in size or kind."""
+        return _joined(draws)
+    def repeat(self, n:int)->'Draw':
+        """The same fate `n` times: of a draw for one image, that of `n` images."""
+        return _repeated(self, n)
+
+# %% ../../nbs/data/11_augment.ipynb #8463decd
+def _augmented(draw, x):
+    "Images after all that happens to them."
+    if x.shape[0] != draw.n or x.shape[2:] != (draw.size, draw.size):
+        raise UserError(f"drawn for {draw.n} images of {draw.size} pixels, "
+                        f"given a batch of shape {tuple(x.shape)}")
+    if draw.box is not None: x = _resample(x, draw.box)
+    moves = (draw.flip, draw.roll, draw.pad)
+    if any(m is not None for m in moves): x = _move(x, *moves)
+    return x if draw.partner is None else _mix(x, draw.partner, draw.patch, draw.keep)
+
+# %% ../../nbs/data/11_augment.ipynb #d16d32e5
+def _mixed_targets(draw, y):
+    "Targets in the proportion in which pixels are mixed."
+    if y.ndim != 2 or len(y) != draw.n:
+        raise UserError(f"targets must be probabilities ({draw.n}, classes), "
+                        f"got shape {tuple(y.shape)}")
+    if draw.partner is None: return y
+    return torch.lerp(y[draw.partner.to(y.device)], y, draw.keep.to(y)[:,None])
+
+# %% ../../nbs/data/11_augment.ipynb #b0810ead
+_NUMBERS = ('box', 'flip', 'roll', 'pad', 'partner', 'patch', 'keep')
+
+def _joined(draws):
+    "Several draws as one; all must be of one size and have the same kinds of numbers."
+    sizes = sorted({d.size for d in draws})
+    if len(sizes) != 1:
+        raise UserError(f"draws to join must have one size, got {sizes}")
+    counts,numbers = [d.n for d in draws],{k: _cat(draws, k) for k in _NUMBERS}
+    if numbers['partner'] is not None: numbers['partner'] += _starts(counts)
+    return Draw(sum(counts), sizes[0], **numbers)
+
+def _starts(counts):
+    "Where the draw of each image begins in the batch, from the images of each draw."
+    n = torch.tensor(counts, dtype=torch.long)
+    return (n.cumsum(0)-n).repeat_interleave(n)
+
+# %% ../../nbs/data/11_augment.ipynb #a1c3dae4
+def _cat(draws, name):
+    "One kind of numbers of all draws, or None when none has it."
+    parts = [getattr(d, name) for d in draws]
+    missing = sum(p is None for p in parts)
+    if missing == len(parts): return None
+    if missing: raise UserError(f"draws cannot be joined: only some have `{name}`")
+    return torch.cat(parts)
+
+# %% ../../nbs/data/11_augment.ipynb #02b5f8f8
+def _repeated(draw, n):
+    "A draw joined with `n-1` copies of itself."
+    numbers = {k: v for k in _NUMBERS if (v := getattr(draw, k)) is not None}
+    numbers = {k: v.repeat(n, *[1]*(v.ndim-1)) for k,v in numbers.items()}
+    if 'partner' in numbers: numbers['partner'] += _starts([draw.n]*n)
+    return replace(draw, n=n*draw.n, **numbers)
 
 # %% ../../nbs/data/11_augment.ipynb #579f3f89
 @dataclass(frozen=True)
-class Augment:
+class Augment(Settings):
     """What may happen to an image. The default does nothing, at no cost.
 
-    - `scale`: smallest and largest area of a crop as a share of the image, `0 < low <= high <= 1`; `(1., 1.)` is no crop
-    - `ratio`: smallest and largest width over height of a crop
-    - `flip`: mirror left and right with probability one half
-    - `roll`: largest wrap-around shift in pixels, in each direction
-    - `pad`: black pixels on each side before a window of the old size is cut out
-    - `cutmix`, `mixup`: alpha of their Beta distribution, 0 is off; with both on, a coin chooses for each batch
-
-    Raises `UserError` for settings outside these ranges. Sources:
-    crop [Szegedy et al. 2015](https://arxiv.org/abs/1409.4842) section 6, as in torchvision's `RandomResizedCrop`;
-    pad and flip [He et al. 2016](https://arxiv.org/abs/1512.03385) section 4.2; roll: the code of SRe2L;
-    CutMix [Yun et al. 2019](https://arxiv.org/abs/1905.04899) section 3.1;
+    Raises `UserError` for settings outside their ranges. Sources:
+    crop [Szegedy et al. 2015](https://arxiv.org/abs/1409.4842) section 6, as in
+    torchvision's `RandomResizedCrop`; pad and flip
+    [He et al. 2016](https://arxiv.org/abs/1512.03385) section 4.2; roll: the code of
+    SRe2L; CutMix [Yun et al. 2019](https://arxiv.org/abs/1905.04899) section 3.1;
     mixup [Zhang et al. 2018](https://arxiv.org/abs/1710.09412) section 2."""
-    scale:tuple[float,float]=(1., 1.)
-    ratio:tuple[float,float]=(3/4, 4/3)
-    flip:bool=False
-    roll:int=0
-    pad:int=0
-    cutmix:float=0.
-    mixup:float=0.
+    scale:tuple[float,float] = setting(
+        (1., 1.), 'smallest and largest area of a crop as a share of the image',
+        above=0, most=1)
+    ratio:tuple[float,float] = setting(
+        (3/4, 4/3), 'smallest and largest width over height of a crop', above=0)
+    flip:bool = setting(False, 'mirror left and right with probability one half')
+    roll:int = setting(0, 'largest wrap-around shift in pixels, each way', least=0)
+    pad:int = setting(
+        0, 'black pixels on each side before a window of the old size is cut out',
+        least=0)
+    cutmix:float = setting(0., 'alpha of its Beta distribution (0: off)', least=0)
+    mixup:float = setting(
+        0., 'the same for mixup; with both on, a coin chooses for each batch', least=0)
 
-    def __post_init__(self):
-        if not 0 < self.scale[0] <= self.scale[1] <= 1: raise UserError(f"scale must be 0 < low <= high <= 1, got {self.scale}")
-        if not 0 < self.ratio[0] <= self.ratio[1] < math.inf: raise UserError(f"ratio must be 0 < low <= high, got {self.ratio}")
-        for name in ('roll', 'pad', 'cutmix', 'mixup'):
-            if not 0 <= getattr(self, name) < math.inf: raise UserError(f"{name} must be 0 or more, got {getattr(self, name)}")
+    def agree(self)->None:
+        """Raises `UserError` for a smallest value above the largest."""
+        for name in ('scale', 'ratio'):
+            low,high = getattr(self, name)
+            if low > high:
+                raise UserError(f"{name} must be low <= high, got {(low, high)}")
 
     def draw(self,
              n:int, # images in the batch
              size:int, # their side in pixels
              gen:torch.Generator # CPU generator: the only source of randomness
              )->Draw: # one set of numbers for each image
-        """Draw what happens to each image of a batch. Same settings, `n`, `size` and generator state: same numbers, on any machine."""
-        box = _crops(n, size, self.scale, self.ratio, gen) if tuple(self.scale) != (1, 1) else None
-        flip = torch.rand(n, generator=gen) < .5 if self.flip else None
-        roll = torch.randint(-self.roll, self.roll+1, (n, 2), generator=gen) if self.roll else None
-        pad = torch.randint(-self.pad, self.pad+1, (n, 2), generator=gen) if self.pad else None
-        return Draw(n, size, box, flip, roll, pad, *_mixture(n, size, self.cutmix, self.mixup, gen))
+        """Draw what happens to each image of a batch.
+
+        Same settings, `n`, `size` and generator state: same numbers, on any machine.
+
+        Args:
+            n: images in the batch
+            size: their side in pixels
+            gen: CPU generator: the only source of randomness
+
+        Returns:
+            one set of numbers for each image
+        """
+        return _draw(self, n, size, gen)
 
 # %% ../../nbs/data/11_augment.ipynb #b6475e44
-def _mixture(n, size, cutmix, mixup, gen):
+def _draw(augment, n, size, gen):
+    "One draw after another, always in this order."
+    box = flip = None
+    if augment.scale != (1, 1): box = _crops(n, size, augment.scale, augment.ratio, gen)
+    if augment.flip: flip = torch.rand(n, generator=gen) < .5
+    roll,pad = (_shifts(n, most, gen) for most in (augment.roll, augment.pad))
+    return Draw(n, size, box, flip, roll, pad, *_mixture(augment, n, size, gen))
+
+def _shifts(n, most, gen):
+    "Two shifts of each image, from `-most` to `most`: int64 `(n,2)`; None without any."
+    return torch.randint(-most, most+1, (n, 2), generator=gen) if most else None
+
+# %% ../../nbs/data/11_augment.ipynb #43e8cb52
+def _mixture(augment, n, size, gen):
     "Partner, patch and share of each image, or three times None."
+    cutmix,mixup = augment.cutmix,augment.mixup
     if not (cutmix or mixup): return None,None,None
-    cut = bool(torch.rand(1, generator=gen) < .5) if cutmix and mixup else bool(cutmix)
-    partner,keep = torch.randperm(n, generator=gen),_beta(n, cutmix if cut else mixup, gen)
+    cut = bool(cutmix)
+    if cutmix and mixup: cut = bool(torch.rand(1, generator=gen) < .5)
+    partner = torch.randperm(n, generator=gen)
+    keep = _beta(n, cutmix if cut else mixup, gen)
     if not cut: return partner,None,keep
     patch = _patches(n, size, keep, gen)
-    return partner,patch,1-(patch[:,2:]-patch[:,:2]).prod(1).double()/size**2
+    area = (patch[:,2:]-patch[:,:2]).prod(1)
+    return partner,patch,1-area.double()/size**2

@@ -16,90 +16,166 @@ from ..core import UserError
 from .barycenter import Anchors, kmeans
 
 # %% ../../nbs/ot/35_boundary.ipynb #daf1fb86
+def _check_layer(features, labels, W, b):
+    shapes = [tuple(t.shape) for t in (features, W, b)]
+    fit = (features.ndim == W.ndim == 2 and features.shape[1] == W.shape[1]
+           and b.shape == W.shape[:1] and len(W) > 1)
+    if not fit:
+        raise UserError("features (n, d) need weights (K, d) and biases (K,), "
+                        "K at least 2, got {}, {} and {}".format(*shapes))
+    known = (labels >= 0) & (labels < len(W))
+    if labels.shape != features.shape[:1] or not known.all():
+        raise UserError(f"labels must be {len(features)} classes from 0 to {len(W)-1}")
+
 def boundary_distance(features:Tensor, # what enters the last layer, `(n, d)`
                       labels:Tensor, # class of each, int64 `(n,)`, below `K`
-                      W:Tensor, # weights of the last layer, `(K, d)`, two classes or more
+                      W:Tensor, # weights of the last layer, `(K, d)`, `K` of 2 or more
                       b:Tensor # its biases, `(K,)`
-                      )->tuple: # signed distance `(n,)` in feature units, above 0 where the layer is right; rival class `(n,)`
-    """Distance of each point from the nearest decision boundary of its class, for a linear last layer.
+                      )->tuple: # signed distances `(n,)` and rival classes `(n,)`
+    """Distance of each point, in feature units, from the nearest decision boundary of
+    its class, for a linear last layer.
 
-    Exact where it is above 0; below, a lower bound on the way back. Raises `UserError` for shapes that do not match."""
-    if not (features.ndim == W.ndim == 2 and features.shape[1] == W.shape[1] and b.shape == W.shape[:1] and len(W) > 1):
-        raise UserError(f"features (n, d) need weights (K, d) and biases (K,), K at least 2, got {tuple(features.shape)}, {tuple(W.shape)} and {tuple(b.shape)}")
-    if labels.shape != features.shape[:1] or not ((labels >= 0) & (labels < len(W))).all():
-        raise UserError(f"labels must be {len(features)} classes from 0 to {len(W)-1}")
+    Above 0 where the layer is right, and exact there; below 0 a lower bound on the way
+    back. Raises `UserError` for shapes that do not match.
+
+    Args:
+        features: what enters the last layer, `(n, d)`
+        labels: class of each, int64 `(n,)`, below `K`
+        W: weights of the last layer, `(K, d)`, `K` of 2 or more
+        b: its biases, `(K,)`
+
+    Returns:
+        signed distances `(n,)` and rival classes `(n,)`
+    """
+    _check_layer(features, labels, W, b)
     logits, own = features@W.T+b, labels[:, None]
     width = torch.cdist(W, W, compute_mode='donot_use_mm_for_euclid_dist')
     d = (logits.gather(1, own)-logits)/width[labels].clamp(min=1e-12)
     return tuple(d.scatter(1, own, torch.inf).min(1))
 
 # %% ../../nbs/ot/35_boundary.ipynb #0b1208fb
-def boundary_weights(distance:Tensor, # signed distance of each point from the boundary, `(n,)`
+def boundary_weights(distance:Tensor, # signed, of each point from the boundary, `(n,)`
                      labels:Tensor, # class of each point, int64 `(n,)`
                      rho:float, # share of the mass that goes to the boundary, 0 to 1
-                     tau:float=.5 # reach of the boundary, in units of the class's median distance; above 0
-                     )->Tensor: # weights, `(n,)`, none negative, those of each class sum to 1
-    """Weights of the points of each class for a k-means that looks at the boundary.
+                     tau:float=.5 # reach, in median distances of the class; above 0
+                     )->Tensor: # weights, `(n,)`, 0 or more, sum to 1 in each class
+    """Weights of the points of each class for a k-means that favors the boundary.
 
-    Points with a distance below 0 get only their even share; so does a class without any other point.
-    Raises `UserError` when `rho` or `tau` is out of range or shapes do not match."""
-    if not (0 <= rho <= 1 and tau > 0): raise UserError(f"rho must lie in 0 to 1 and tau above 0, got {rho} and {tau}")
-    if distance.shape != labels.shape: raise UserError(f"{len(distance)} distances, but {len(labels)} labels")
+    Points with a distance below 0 get only their even share; so does a class without
+    any other point. Raises `UserError` when `rho` or `tau` is out of range or shapes do
+    not match.
+
+    Args:
+        distance: signed, of each point from the boundary, `(n,)`
+        labels: class of each point, int64 `(n,)`
+        rho: share of the mass that goes to the boundary, 0 to 1
+        tau: reach, in median distances of the class; above 0
+
+    Returns:
+        weights, `(n,)`, 0 or more, sum to 1 in each class
+    """
+    if not (0 <= rho <= 1 and tau > 0):
+        raise UserError(f"rho must lie in 0 to 1 and tau above 0, got {rho} and {tau}")
+    if distance.shape != labels.shape:
+        raise UserError(f"{len(distance)} distances, but {len(labels)} labels")
     out = torch.empty_like(distance)
     for c in labels.unique():
         members = (labels == c).nonzero()[:, 0]
         d, right = distance[members], distance[members] >= 0
         unit = d[right].median().clamp(min=1e-12) if right.any() else None
-        near = 1/len(d) if unit is None else (-d/(tau*unit)).where(right, -torch.inf).softmax(0)
+        if unit is None: near = 1/len(d)
+        else: near = (-d/(tau*unit)).where(right, -torch.inf).softmax(0)
         out[members] = (1-rho)/len(d)+rho*near
     return out
 
 # %% ../../nbs/ot/35_boundary.ipynb #22a42c47
 def boundary_share(ipc:int, # images per class, 1 or more
                    most:float=.3 # share from 50 images per class on, 0 to 1
-                   )->float: # the share of the boundary, 0 to `most`; 0 up to 5 images per class
-    """How much of the mass should look at the boundary, given how many images there are.
+                   )->float: # the share of the boundary, 0 to `most`; 0 up to ipc 5
+    """How much of the mass should go to the boundary, given how many images there are.
 
-    Raises `UserError` for numbers out of range."""
-    if ipc < 1 or not 0 <= most <= 1: raise UserError(f"ipc must be 1 or more and most lie in 0 to 1, got {ipc} and {most}")
+    Raises `UserError` for numbers out of range.
+
+    Args:
+        ipc: images per class, 1 or more
+        most: share from 50 images per class on, 0 to 1
+
+    Returns:
+        the share of the boundary, 0 to `most`; 0 up to ipc 5
+    """
+    if ipc < 1 or not 0 <= most <= 1:
+        raise UserError("ipc must be 1 or more and most lie in 0 to 1, "
+                        f"got {ipc} and {most}")
     return most*min(max(math.log10(ipc/5), 0.), 1.)
 
 # %% ../../nbs/ot/35_boundary.ipynb #70fdf82b
-def _cell_atoms(x, cell, k): # points (n,d), cells (n,) -> atoms (k,d), masses (k,), distortion, nearest (k,)
+def _cell_atoms(x, cell, k):
+    "Atoms (k,d) of points (n,d) by cell (n,), masses, distortion, nearest points."
     member = F.one_hot(cell, k).mT.double()
     count = member.sum(1)
     u = (member@x.double()/count.clamp(min=1)[:, None]).to(x)
     far = (x-u[cell]).square().sum(1).double()
-    return u, (count/len(x)).to(x), far.mean(), far.where(member > 0, torch.inf).argmin(1)
+    nearest = far.where(member > 0, torch.inf).argmin(1)
+    return u, (count/len(x)).to(x), far.mean(), nearest
 
 # %% ../../nbs/ot/35_boundary.ipynb #19ed0cb4
 def boundary_anchors(x:list, # features of each class, `G` tensors `(n_g, d)`
                      k:int, # anchors for each class, from 1 to the size of the smallest
-                     weights:list, # weight of each point, `G` tensors `(n_g,)`, such as those of `boundary_weights`
+                     weights:list, # of each point, `G` tensors `(n_g,)`
                      seed:int=0 # seed of the starting points
-                     )->Anchors: # cells found with the weights; atoms, masses and distortion of the points as they are
-    """Anchors that lie closer together where `weights` are large, and still represent their class without bias.
+                     )->Anchors: # cells found with the weights, the rest without them
+    """Anchors that lie closer together where `weights` are large, and still represent
+    their class without bias.
 
-    Cells are those of a weighted `kmeans`, atoms and masses the plain means and shares of the cells. `distortion` is the
-    mean squared distance of a point from the atom of its cell; `nearest` is the point of the cell closest to the atom.
-    Raises `UserError` as `kmeans` does."""
+    Cells are those of a weighted `kmeans`, with `boundary_weights` for example; atoms
+    and masses are the plain means and shares of the cells. `distortion` is the mean
+    squared distance of a point from the atom of its cell; `nearest` is the point of the
+    cell closest to the atom.
+    Raises `UserError` as `kmeans` does.
+
+    Args:
+        x: features of each class, `G` tensors `(n_g, d)`
+        k: anchors for each class, from 1 to the size of the smallest
+        weights: of each point, `G` tensors `(n_g,)`
+        seed: seed of the starting points
+
+    Returns:
+        cells found with the weights, the rest without them
+    """
     a = kmeans(x, k, seed, weights=weights)
-    u, mass, loss, near = map(torch.stack, zip(*[_cell_atoms(c, lab, k) for c, lab in zip(x, a.labels)]))
+    cells = [_cell_atoms(points, cell, k) for points, cell in zip(x, a.labels)]
+    u, mass, loss, near = map(torch.stack, zip(*cells))
     full = mass > 0 # a cell is empty when a class repeats a point
-    return Anchors(u.where(full[..., None], a.centres), mass, loss, a.labels, near.where(full, a.nearest))
+    u, near = u.where(full[..., None], a.centers), near.where(full, a.nearest)
+    return Anchors(u, mass, loss, a.labels, near)
 
 # %% ../../nbs/ot/35_boundary.ipynb #1738ea82
 def push_to_margin(u:Tensor, # atoms, `(n, d)`
                    labels:Tensor, # class of each, int64 `(n,)`
                    W:Tensor, # weights of the last layer, `(K, d)`
                    b:Tensor, # its biases, `(K,)`
-                   margin:float # least distance from the boundary, in feature units, above 0
-                   )->Tensor: # atoms with `boundary_distance` of at least `margin`, `(n, d)`; those that had it stay
-    """Move atoms away from the decision boundary of a linear layer until all keep a margin.
+                   margin:float # least distance from the boundary, above 0
+                   )->Tensor: # atoms of `boundary_distance` `margin` or more, `(n, d)`
+    """Move atoms away from the decision boundary of a linear layer until all keep a
+    margin, in feature units.
 
-    None moves more than twice the least distance that would do. Raises `UserError` when a class has no room for the
-    margin, and as `boundary_distance`. Source: [Agmon 1954](https://doi.org/10.4153/CJM-1954-037-2)."""
-    if not 0 < margin < math.inf: raise UserError(f"margin must be a finite number above 0, got {margin}")
+    Atoms that had it stay; none moves more than twice the least distance that would do.
+    Raises `UserError` when a class has no room for the margin, and as
+    `boundary_distance`.
+    Source: [Agmon 1954](https://doi.org/10.4153/CJM-1954-037-2).
+
+    Args:
+        u: atoms, `(n, d)`
+        labels: class of each, int64 `(n,)`
+        W: weights of the last layer, `(K, d)`
+        b: its biases, `(K,)`
+        margin: least distance from the boundary, above 0
+
+    Returns:
+        atoms of `boundary_distance` `margin` or more, `(n, d)`
+    """
+    if not 0 < margin < math.inf:
+        raise UserError(f"margin must be a finite number above 0, got {margin}")
     for _ in range(1000):
         d, rival = boundary_distance(u, labels, W, b)
         short = d < margin
@@ -107,4 +183,5 @@ def push_to_margin(u:Tensor, # atoms, `(n, d)`
         step = (1.001*margin-d).where(short, 0.)
         u = u+step[:, None]*F.normalize(W[labels]-W[rival], dim=1)
     stuck = sorted(set(labels[short].tolist()))
-    raise UserError(f"no room for a margin of {margin:g} in class {stuck[0]}, or too little to find it: choose a smaller one")
+    raise UserError(f"no room for a margin of {margin:g} in class {stuck[0]}, "
+                    "or too little to find it: choose a smaller one")

@@ -18,70 +18,127 @@ def check_clouds(x:Tensor, # points, `(n,d)`
                  )->None:
     """Make sure that two clouds of points can be compared.
 
-    Raises `UserError` unless both are tensors of floats of shape (points, features), neither of them empty, with the same
-    number of features, the same type, and on the same device."""
+    Raises `UserError` unless both are tensors of floats of shape (points, features),
+    neither of them empty, with the same number of features, the same type, and on the
+    same device.
+
+    Args:
+        x: points, `(n,d)`
+        y: other points, `(m,d)`
+    """
     for c in (x, y):
         if c.ndim != 2 or not c.numel() or not c.is_floating_point():
-            raise UserError(f"a cloud must hold floats, (points, features) and at least one of each, got {c.dtype} of shape {tuple(c.shape)}")
-    if x.shape[1] != y.shape[1]: raise UserError(f"the clouds must have the same features, got {x.shape[1]} and {y.shape[1]} of them")
+            raise UserError("a cloud must hold floats, (points, features) and at least "
+                            f"one of each, got {c.dtype} of shape {tuple(c.shape)}")
+    if x.shape[1] != y.shape[1]:
+        raise UserError("the clouds must have the same features, "
+                        f"got {x.shape[1]} and {y.shape[1]} of them")
     if (x.dtype, x.device) != (y.dtype, y.device):
-        raise UserError(f"the clouds must be of one type and on one device, got {x.dtype} on {x.device} and {y.dtype} on {y.device}")
+        raise UserError("the clouds must be of one type and on one device, "
+                        f"got {x.dtype} on {x.device} and {y.dtype} on {y.device}")
 
 # %% ../../nbs/ot/30_exact.ipynb #799a0372
 def _masses(w, n, device):
     "Weights of n points, `(n,)`, as float64 that sum to 1; `None`: all the same."
     if w is None: return torch.full((n,), 1/n, dtype=torch.float64, device=device)
-    if w.shape != (n,): raise UserError(f"{n} points need weights of shape ({n},), got {tuple(w.shape)}")
+    if w.shape != (n,):
+        raise UserError(f"{n} points need weights of shape ({n},), "
+                        f"got {tuple(w.shape)}")
     w = w.to(device, torch.float64)
     if not ((w >= 0).all() and abs(w.sum()-1) < 1e-4):
-        raise UserError(f"weights must be 0 or more and sum to 1, got a smallest one of {w.min():.4g} and a sum of {w.sum():.6g}")
+        raise UserError("weights must be 0 or more and sum to 1, got a smallest one "
+                        f"of {w.min():.4g} and a sum of {w.sum():.6g}")
     return w/w.sum()
 
 # %% ../../nbs/ot/30_exact.ipynb #cc66662b
 def _problem(x, y, a, b, p):
-    "The linear program: masses `(n,)` and `(m,)` and costs `(n,m)`, float64 and differentiable."
+    "The linear program: masses `(n,)`, `(m,)`, costs `(n,m)`; float64, differentiable."
     check_clouds(x, y)
-    cost = torch.cdist(x.double(), y.double(), compute_mode='donot_use_mm_for_euclid_dist')**p
-    if not cost.isfinite().all(): raise UserError("the points must be finite, and not so far apart that their distance overflows")
+    distance = torch.cdist(x.double(), y.double(),
+                           compute_mode='donot_use_mm_for_euclid_dist')
+    cost = distance**p
+    if not cost.isfinite().all():
+        raise UserError("the points must be finite, and not so far apart that their "
+                        "distance overflows")
     return _masses(a, len(x), x.device), _masses(b, len(y), x.device), cost
 
 # %% ../../nbs/ot/30_exact.ipynb #4bde9814
-_STEPS = 10**7 # of the simplex, at most (POT's own limit of 10**5 ends too early for 2000 x 2000 points); beyond, POT warns
+# Steps of the simplex, at most; beyond, POT warns. POT's own limit of 10**5 ends too
+# early for 2000 x 2000 points.
+_STEPS = 10**7
 
 def transport_plan(x:Tensor, # heaps: points `(n,d)`
                    y:Tensor, # holes: points `(m,d)`
-                   a:Tensor|None=None, # masses of `x`, `(n,)`, 0 or more, sum 1; `None`: 1/n each
-                   b:Tensor|None=None, # masses of `y`, `(m,)`, 0 or more, sum 1; `None`: 1/m each
+                   a:Tensor|None=None, # masses of `x`, `(n,)`, sum 1; `None`: 1/n each
+                   b:Tensor|None=None, # masses of `y`, `(m,)`, sum 1; `None`: 1/m each
                    p:int=2 # a unit of mass pays distance to the power of p: 1 or 2
-                   )->Tensor: # what goes from each point of `x` to each of `y`: `(n,m)` float64, sums to 1, without gradient
-    """An optimal transport plan. At most n+m-1 of its entries are not zero. It need not be the only optimal one.
+                   )->Tensor: # mass from each `x` to each `y`, `(n,m)` float64, sum 1
+    """An optimal transport plan, without gradient.
 
-    Raises `UserError` for another power, clouds that cannot be compared, points that are not finite, or weights that are
-    negative or do not sum to 1. Source: [Peyré and Cuturi 2019](https://arxiv.org/abs/1803.00567), chapter 3."""
-    if p not in (1, 2): raise UserError(f"the power p of the cost must be 1 or 2, got {p}")
+    At most n+m-1 of its entries are not zero. It need not be the only optimal one.
+
+    Raises `UserError` for another power, clouds that cannot be compared, points that
+    are not finite, or weights that are negative or do not sum to 1. Source: [Peyré and
+    Cuturi 2019](https://arxiv.org/abs/1803.00567), chapter 3.
+
+    Args:
+        x: heaps: points `(n,d)`
+        y: holes: points `(m,d)`
+        a: masses of `x`, `(n,)`, sum 1; `None`: 1/n each
+        b: masses of `y`, `(m,)`, sum 1; `None`: 1/m each
+        p: a unit of mass pays distance to the power of p: 1 or 2
+
+    Returns:
+        mass from each `x` to each `y`, `(n,m)` float64, sum 1
+    """
+    if p not in (1, 2):
+        raise UserError(f"the power p of the cost must be 1 or 2, got {p}")
     with torch.no_grad(): return ot.emd(*_problem(x, y, a, b, p), numItermax=_STEPS)
 
 # %% ../../nbs/ot/30_exact.ipynb #1856c717
 def wasserstein2(x:Tensor, # points `(n,d)`
                  y:Tensor, # points `(m,d)`
-                 a:Tensor|None=None, # masses of `x`, `(n,)`, 0 or more, sum 1; `None`: 1/n each
-                 b:Tensor|None=None # masses of `y`, `(m,)`, 0 or more, sum 1; `None`: 1/m each
-                 )->Tensor: # scalar of the type of `x`, 0 or more, in squared units of the points
+                 a:Tensor|None=None, # masses of `x`, `(n,)`, sum 1; `None`: 1/n each
+                 b:Tensor|None=None # masses of `y`, `(m,)`, sum 1; `None`: 1/m each
+                 )->Tensor: # scalar of the type of `x`, 0 or more, squared units of `x`
     """The squared 2-Wasserstein distance, exact, differentiable in points and masses.
 
-    Compute grows between the square and the cube of n when m = n, and about as n when m is small and fixed.
+    Compute grows between the square and the cube of n when m = n, and about as n when m
+    is small and fixed.
 
-    Raises `UserError` for clouds that cannot be compared, points that are not finite, or weights that are negative or do
-    not sum to 1. Source: [Peyré and Cuturi 2019](https://arxiv.org/abs/1803.00567), chapters 2, 3 and 9.1."""
+    Raises `UserError` for clouds that cannot be compared, points that are not finite,
+    or weights that are negative or do not sum to 1. Source: [Peyré and Cuturi
+    2019](https://arxiv.org/abs/1803.00567), chapters 2, 3 and 9.1.
+
+    Args:
+        x: points `(n,d)`
+        y: points `(m,d)`
+        a: masses of `x`, `(n,)`, sum 1; `None`: 1/n each
+        b: masses of `y`, `(m,)`, sum 1; `None`: 1/m each
+
+    Returns:
+        scalar of the type of `x`, 0 or more, squared units of `x`
+    """
     return ot.emd2(*_problem(x, y, a, b, 2), numItermax=_STEPS).to(x.dtype)
 
 # %% ../../nbs/ot/30_exact.ipynb #4402c909
 def wasserstein1(x:Tensor, # points `(n,d)`
                  y:Tensor, # points `(m,d)`
-                 a:Tensor|None=None, # masses of `x`, `(n,)`, 0 or more, sum 1; `None`: 1/n each
-                 b:Tensor|None=None # masses of `y`, `(m,)`, 0 or more, sum 1; `None`: 1/m each
-                 )->Tensor: # scalar of the type of `x`, 0 or more, in units of the points
-    """The 1-Wasserstein or earth mover's distance, exact, differentiable in points and masses.
+                 a:Tensor|None=None, # masses of `x`, `(n,)`, sum 1; `None`: 1/n each
+                 b:Tensor|None=None # masses of `y`, `(m,)`, sum 1; `None`: 1/m each
+                 )->Tensor: # scalar of the type of `x`, 0 or more, in units of `x`
+    """The 1-Wasserstein distance, exact, differentiable in points and masses.
 
-    Raises `UserError` as `wasserstein2` does, and costs the same. Source: as there."""
+    It is also called the earth mover's distance. Raises `UserError` as `wasserstein2`
+    does, and costs the same. Source: as there.
+
+    Args:
+        x: points `(n,d)`
+        y: points `(m,d)`
+        a: masses of `x`, `(n,)`, sum 1; `None`: 1/n each
+        b: masses of `y`, `(m,)`, sum 1; `None`: 1/m each
+
+    Returns:
+        scalar of the type of `x`, 0 or more, in units of `x`
+    """
     return ot.emd2(*_problem(x, y, a, b, 1), numItermax=_STEPS).to(x.dtype)

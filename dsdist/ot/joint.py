@@ -17,23 +17,28 @@ from ..core import UserError
 from .barycenter import kmeans
 
 # %% ../../nbs/ot/34_joint.ipynb #ff307895
-def _cell_means(z, cell, k, spare): # rows (n,d), cells (n,), cost of each row -> (k,d), costly rows stand in for empty cells
+def _cell_means(z, cell, k, spare):
+    "Means (k,d) of rows (n,d) by cell (n,); an empty cell gets a row of large `spare`."
     count = torch.bincount(cell, minlength=k)
-    atoms = z.new_zeros(k, z.shape[1]).index_add_(0, cell, z)/count.clamp(min=1)[:, None]
+    sums = z.new_zeros(k, z.shape[1]).index_add_(0, cell, z)
+    atoms = sums/count.clamp(min=1)[:, None]
     empty = count == 0
     atoms[empty] = z[spare.topk(int(empty.sum())).indices]
     return atoms
 
 # %% ../../nbs/ot/34_joint.ipynb #3e734677
-def _serve(z, own, atoms, d, alpha): # rows (n,d+K), atoms (k,d+K) -> cost of the cheapest atom and which, each (n,)
+def _serve(z, own, atoms, d, alpha):
+    "Cost of the cheapest atom (k,d+K) for each row (n,d+K), and its number, each (n,)."
     u, q = atoms[:, :d], atoms[:, d:]
     slope = torch.cat([2*u, alpha*q.clamp(min=1e-30).log()], 1)
     rows = max(1, 2**24//len(atoms)) # of the cost matrix at once: 64 MB
     parts = [(u.square().sum(1)-part@slope.T).min(1) for part in z.split(rows)]
-    return own+torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
+    low = own+torch.cat([p.values for p in parts])
+    return low, torch.cat([p.indices for p in parts])
 
 # %% ../../nbs/ot/34_joint.ipynb #38a21a2f
-def _descend(z, own, cell, k, d, alpha, max_iter): # from cells (n,) downhill -> atoms (k,d+K), cells (n,), objective of each step
+def _descend(z, own, cell, k, d, alpha, max_iter):
+    "From cells (n,) downhill: atoms (k,d+K), cells (n,), objective of each step."
     cost, history = own, []
     for _ in range(max_iter):
         cost, new = _serve(z, own, _cell_means(z, cell, k, cost), d, alpha)
@@ -49,15 +54,16 @@ class JointAtoms:
 
     Fields:
 
-    - `centres`: their features, `(k, d)`
+    - `centers`: their features, `(k, d)`
     - `soft`: their labels, `(k, K)`, each row sums to 1
     - `weights`: the share of the data that each stands for, `(k,)`, sums to 1
     - `assignment`: the atom of every pair, `(n,)`, int64
     - `history`: the objective at each step of the descent, `(steps,)`, never rising
-    - `feature_loss`: mean squared distance of a feature from its atom, in units of `scale` squared
+    - `feature_loss`: mean squared distance of a feature from its atom, in units of
+      `scale` squared
     - `label_loss`: mean KL divergence of a label from that of its atom, in nats
     - `scale`: the unit of length of the features"""
-    centres: Tensor
+    centers: Tensor
     soft: Tensor
     weights: Tensor
     assignment: Tensor
@@ -67,36 +73,65 @@ class JointAtoms:
     scale: float
 
 # %% ../../nbs/ot/34_joint.ipynb #85b10f6e
-def _pairs(x, q, k, alpha, scale): # what the caller gave, checked -> rows (n,d+K), mean of the features, scale
+def _check_pairs(x, q, k, alpha):
     if not (x.ndim == q.ndim == 2 and len(x) == len(q)):
-        raise UserError(f"features (n, d) and labels (n, K) are needed for the same n, got {tuple(x.shape)} and {tuple(q.shape)}")
-    if not 1 <= k <= len(x): raise UserError(f"k={k} atoms asked for, but there are {len(x)} pairs: choose 1 to {len(x)}")
-    if not 0 <= alpha < float('inf'): raise UserError(f"alpha must be a finite number of 0 or more, got {alpha}")
+        raise UserError(f"features (n, d) and labels (n, K) are needed for the same n, "
+                        f"got {tuple(x.shape)} and {tuple(q.shape)}")
+    if not 1 <= k <= len(x):
+        raise UserError(f"k={k} atoms asked for, but there are {len(x)} pairs: "
+                        f"choose 1 to {len(x)}")
+    if not 0 <= alpha < float('inf'):
+        raise UserError(f"alpha must be a finite number of 0 or more, got {alpha}")
+
+def _pairs(x, q, k, alpha, scale):
+    "The arguments, checked: rows (n,d+K), mean of the features, scale."
+    _check_pairs(x, q, k, alpha)
     x, q = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (x, q))
-    if not x.isfinite().all(): raise UserError("the features hold values that are not finite numbers")
+    if not x.isfinite().all():
+        raise UserError("the features hold values that are not finite numbers")
     if not (q.min() >= 0 and (q.sum(1)-1).abs().max() < 1e-3):
-        raise UserError("each row of the labels must be a distribution: numbers of 0 or more that sum to 1")
+        raise UserError("each row of the labels must be a distribution: "
+                        "numbers of 0 or more that sum to 1")
     mean = x.mean(0)
-    scale = (x-mean).square().sum(1).mean().sqrt().item() or 1. if scale is None else scale
-    if not 0 < scale < float('inf'): raise UserError(f"scale must be a finite number above 0, got {scale}")
+    if scale is None: scale = (x-mean).square().sum(1).mean().sqrt().item() or 1.
+    if not 0 < scale < float('inf'):
+        raise UserError(f"scale must be a finite number above 0, got {scale}")
     return torch.cat([(x-mean)/scale, q], 1), mean, scale
 
 # %% ../../nbs/ot/34_joint.ipynb #6cf09f47
 def joint_atoms(x:Tensor, # features, `(n, d)`
-                q:Tensor, # label distribution of each, `(n, K)`: teacher's posteriors, smoothed or one-hot labels
+                q:Tensor, # their label distributions, `(n, K)`, for example posteriors
                 k:int, # atoms for all classes together, 1 to `n`
-                alpha:float, # price of a nat of label against a unit of squared feature distance, 0 or more
+                alpha:float, # cost of a nat of label, in squared units; 0 or more
                 *,
                 seed:int=0, # seed of the starting cells
-                scale:float|None=None, # unit of length of the features; None: root mean squared distance from their mean
+                scale:float|None=None, # unit of length of the features; None: measured
                 max_iter:int=100 # limit on the steps of the descent
-                )->JointAtoms: # features, labels and masses of the atoms, and who belongs to whom
-    """The Wasserstein barycenter of features and labels together, with free weights, by k-means for a Bregman divergence.
+                )->JointAtoms: # features, labels, masses, and the atom of every pair
+    """The Wasserstein barycenter of features and labels together, with free weights, by
+    k-means for a Bregman divergence.
 
-    With `alpha` 0 labels are ignored; with one-hot labels and a large `alpha` (100 will do) no atom mixes classes.
-    Raises `UserError` for shapes that do not match, labels that are no distributions, and numbers out of range.
-    Sources: the barycenter is that of [Liu et al. 2025](https://arxiv.org/abs/2311.18531), the joint cost is ours; the
-    algorithm is that of [Banerjee et al. 2005](https://jmlr.org/papers/v6/banerjee05b.html)."""
+    With `alpha` 0 labels are ignored; with one-hot labels and a large `alpha` (100 will
+    do) no atom mixes classes. `scale` is by default the root mean squared distance of
+    the features from their mean. Raises `UserError` for shapes that do not match,
+    labels that are no distributions, and numbers out of range.
+    Sources: the barycenter is that of
+    [Liu et al. 2025](https://arxiv.org/abs/2311.18531), the joint cost is ours; the
+    algorithm is that of
+    [Banerjee et al. 2005](https://jmlr.org/papers/v6/banerjee05b.html).
+
+    Args:
+        x: features, `(n, d)`
+        q: their label distributions, `(n, K)`, for example posteriors
+        k: atoms for all classes together, 1 to `n`
+        alpha: cost of a nat of label, in squared units; 0 or more
+        seed: seed of the starting cells
+        scale: unit of length of the features; None: measured
+        max_iter: limit on the steps of the descent
+
+    Returns:
+        features, labels, masses, and the atom of every pair
+    """
     z, mean, scale = _pairs(x, q, k, alpha, scale)
     d = x.shape[1]
     y, q = z[:, :d], z[:, d:]
@@ -107,55 +142,94 @@ def joint_atoms(x:Tensor, # features, `(n, d)`
     feature_loss = (y-u[cell]).square().sum(1).mean().item()
     label_loss = torch.xlogy(q, q/soft[cell].clamp(min=1e-30)).sum(1).mean().item()
     weights = torch.bincount(cell, minlength=k).to(u)/len(x)
-    return JointAtoms(mean+scale*u, soft, weights, cell, history, feature_loss, label_loss, scale)
+    return JointAtoms(mean+scale*u, soft, weights, cell, history,
+                      feature_loss, label_loss, scale)
 
 # %% ../../nbs/ot/34_joint.ipynb #d080184c
-def _merge_prices(z, mass): # atoms (k,d), masses (k,), float64 -> price of each merge down to one cell (k-1,), in order
-    m, prices = mass.clamp(min=1e-12), []
+def _merge_costs(z, mass):
+    "Cost of each merge down to one cell, (k-1,), of float64 atoms (k,d), masses (k,)."
+    m, costs = mass.clamp(min=1e-12), []
     p = torch.cdist(z, z).square()*m[:, None]*m/(m[:, None]+m)
     p.fill_diagonal_(torch.inf)
     for _ in range(len(z)-1):
         i, j = divmod(int(p.argmin()), len(z))
-        prices.append(p[i, j].clone())
-        p[i] = p[:, i] = ((m[i]+m)*p[i]+(m[j]+m)*p[j]-m*prices[-1])/(m[i]+m[j]+m)
+        costs.append(p[i, j].clone())
+        p[i] = p[:, i] = ((m[i]+m)*p[i]+(m[j]+m)*p[j]-m*costs[-1])/(m[i]+m[j]+m)
         p[j] = p[:, j] = torch.inf
         m[i] += m[j]
-    return torch.stack(prices) if prices else z.new_zeros(0)
+    return torch.stack(costs) if costs else z.new_zeros(0)
 
 # %% ../../nbs/ot/34_joint.ipynb #9bf4d43d
-def distortion_curve(x:Tensor|list, # clouds, one for each class: `(C, n, d)`, or a list of `C` tensors `(n_c, d)`
+def distortion_curve(x:Tensor|list, # points of each class, `(C,n,d)` or `C` `(n_c,d)`
                      kmax:int, # longest count, from 1 to the size of the smallest cloud
                      seed:int=0 # seed of `kmeans`
-                     )->Tensor: # distortion with 1, 2, ... `kmax` atoms, `(C, kmax)`, float64, falling and convex
-    """What each class leaves unexplained, in squared feature units, for every number of atoms at once.
+                     )->Tensor: # distortion with 1 to `kmax` atoms, float64 `(C, kmax)`
+    """What each class leaves unexplained, in squared feature units, for every number of
+    atoms at once.
 
-    One `kmeans` with `kmax` atoms, then merges by Ward's rule: both ends of the curve are those of `kmeans`, between them
-    lie nested partitions. Raises `UserError` as `kmeans` does. Sources: [Ward 1963](https://doi.org/10.1080/01621459.1963.10500845);
-    [Lance and Williams 1967](https://doi.org/10.1093/comjnl/9.4.373)."""
+    One `kmeans` with `kmax` atoms, then merges by Ward's rule: both ends of the curve
+    are those of `kmeans`, between them lie nested partitions. The curve falls and is
+    convex. Raises `UserError` as `kmeans` does.
+    Sources: [Ward 1963](https://doi.org/10.1080/01621459.1963.10500845);
+    [Lance and Williams 1967](https://doi.org/10.1093/comjnl/9.4.373).
+
+    Args:
+        x: points of each class, `(C,n,d)` or `C` `(n_c,d)`
+        kmax: longest count, from 1 to the size of the smallest cloud
+        seed: seed of `kmeans`
+
+    Returns:
+        distortion with 1 to `kmax` atoms, float64 `(C, kmax)`
+    """
     a = kmeans(x, kmax, seed)
-    steps = [_merge_prices(z, m) for z, m in zip(a.centres.double(), a.weights.double())]
+    steps = [_merge_costs(z, m) for z, m in zip(a.centers.double(), a.weights.double())]
     rise = torch.nn.functional.pad(torch.stack(steps).cumsum(1), (1, 0)).flip(1)
     return a.distortion.to(rise)[:, None]+rise
 
+# %% ../../nbs/ot/34_joint.ipynb #f819cca4
+def _check_budget(curves, total, weights, least):
+    "The class weights; refuses what cannot be."
+    if curves.ndim != 2 or not curves.isfinite().all():
+        raise UserError("curves must be finite numbers of shape (classes, atoms)")
+    C, kmax = curves.shape
+    if not 1 <= least <= kmax:
+        raise UserError(f"least={least}: choose 1 to {kmax}, the length of the curves")
+    if not C*least <= total <= C*kmax:
+        raise UserError(f"total={total} does not fit {C} classes with "
+                        f"{least} to {kmax} atoms each")
+    weights = torch.ones(C) if weights is None else torch.as_tensor(weights)
+    if weights.shape != (C,) or not weights.min() >= 0:
+        raise UserError(f"weights must be {C} numbers of 0 or more, one for each class")
+    return weights
+
 # %% ../../nbs/ot/34_joint.ipynb #4f602d35
-def allocate(curves:Tensor, # distortion of each class with 1, 2, ... `kmax` atoms, `(C, kmax)`
+def allocate(curves:Tensor, # distortion of classes with 1 to `kmax` atoms, `(C, kmax)`
              total:int, # atoms to give away, from `C*least` to `C*kmax`
-             weights:Tensor|None=None, # importance of each class, `(C,)`, 0 or more; None: all alike
+             weights:Tensor|None=None, # of each class, `(C,)`, 0 or more; None: alike
              least:int=1 # atoms that every class gets, 1 to `kmax`
              )->Tensor: # atoms of each class, `(C,)`, int64, sums to `total`
-    """How many atoms each class deserves: the counts with the least weighted distortion in total.
+    """How many atoms each class deserves: the counts with the least weighted distortion
+    in total.
 
-    Optimal for convex curves, such as those of `distortion_curve`; other curves are replaced by their convex hulls.
-    Among equals the class that comes first wins. Raises `UserError` for counts or weights that cannot be.
-    Source: marginal analysis, [Fox 1966](https://doi.org/10.1287/mnsc.13.3.210)."""
-    if curves.ndim != 2 or not curves.isfinite().all(): raise UserError("curves must be finite numbers of shape (classes, atoms)")
+    Optimal for convex curves, such as those of `distortion_curve`; other curves are
+    replaced by their convex hulls. Among equals the class that comes first wins.
+    Raises `UserError` for counts or weights that cannot be.
+    Source: marginal analysis, [Fox 1966](https://doi.org/10.1287/mnsc.13.3.210).
+
+    Args:
+        curves: distortion of classes with 1 to `kmax` atoms, `(C, kmax)`
+        total: atoms to give away, from `C*least` to `C*kmax`
+        weights: of each class, `(C,)`, 0 or more; None: alike
+        least: atoms that every class gets, 1 to `kmax`
+
+    Returns:
+        atoms of each class, `(C,)`, int64, sums to `total`
+    """
+    weights = _check_budget(curves, total, weights, least)
     C, kmax = curves.shape
-    if not 1 <= least <= kmax: raise UserError(f"least={least}: choose 1 to {kmax}, the length of the curves")
-    if not C*least <= total <= C*kmax: raise UserError(f"total={total} does not fit {C} classes with {least} to {kmax} atoms each")
-    weights = torch.ones(C) if weights is None else torch.as_tensor(weights)
-    if weights.shape != (C,) or not weights.min() >= 0: raise UserError(f"weights must be {C} numbers of 0 or more, one for each class")
     if least == kmax: return torch.full((C,), kmax)
     gains = -curves.cpu().double().diff()[:, least-1:]
-    hull = torch.from_numpy(np.stack([isotonic_regression(g, increasing=False) for g in gains.numpy()]))
-    top = (hull*weights.cpu()[:, None]).flatten().argsort(descending=True, stable=True)[:total-C*least]
+    hull = np.stack([isotonic_regression(g, increasing=False) for g in gains.numpy()])
+    worth = (torch.from_numpy(hull)*weights.cpu()[:, None]).flatten()
+    top = worth.argsort(descending=True, stable=True)[:total-C*least]
     return least+torch.bincount(top//hull.shape[1], minlength=C)

@@ -1,12 +1,13 @@
-"""The website (_docs/) and README.md, made from the notebooks by nbdev and Sphinx; Quarto is not needed.
+"""The package (dsdist/), README.md and the website (_docs/), made from the notebooks by nbdev and Sphinx; Quarto is not needed.
 
-python nbs/_site/build.py            README.md and the website
+python nbs/_site/build.py            all three
+python nbs/_site/build.py --export   the package only
 python nbs/_site/build.py --readme   README.md only
 python nbs/_site/build.py --site     the website only
 python nbs/_site/build.py --check    fail when README.md is out of date
 
 nbdev adds the API entries and the links (pages.py); this file turns its pages, written for Quarto, into pages for Sphinx.
-Nothing is executed but imports and exported cells: pictures and numbers are those stored in the notebooks.
+For the website nothing is executed but imports and exported cells: pictures and numbers are those stored in the notebooks.
 """
 import argparse, ast, json, os, re, shutil, subprocess, sys, tempfile, textwrap
 from importlib.metadata import entry_points
@@ -16,17 +17,18 @@ import yaml
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 
+from contents import LINK, doc_name, filled, sections
+from export import export, public_names
 from pages import processed
 
 ROOT, HERE = Path(__file__).resolve().parents[2], Path(__file__).resolve().parent
 NBS, SRC, DOCS, README = ROOT/'nbs', ROOT/'_docsrc', ROOT/'_docs', ROOT/'README.md'
+WIDTH = 88   # columns of code that a page shows
 QUARTO_ATTRS = re.compile(r'\{target="_blank"[^}]*\}')
 SYMBOL_HEAD = re.compile(r'^(#{2,6}) ([\w.]+)$', re.M)
-LINK = re.compile(r'\[([^\]\n]*)\]\(([^)\s]+)\)')
 
 def text(x): return x if isinstance(x, str) else ''.join(x)
 def md(src, cid): return dict(cell_type='markdown', id=cid, metadata={}, source=src)
-def doc_name(path): return path.with_name(re.sub(r'^\d+[a-zA-Z0-9]*_', '', path.name.lower()))
 def label(page, symbol): return f"{page.with_suffix('').as_posix().replace('/', '.')}:{symbol.lower()}"
 
 
@@ -52,6 +54,16 @@ def relinker(known):
         return LINK.sub(sub, src)
     return relink
 
+def import_line(here):
+    "How the public names of a page's module are imported; '' when it has none"
+    path = get_config().lib_path/here.with_suffix('.py')
+    names = public_names(path.read_text(encoding='utf-8')) if path.exists() else []
+    line = f"from dsdist import {', '.join(names)}"
+    if len(line) > WIDTH: line = '\n'.join(textwrap.wrap(f"from dsdist import ({', '.join(names)})", WIDTH, subsequent_indent=' '*len('from dsdist import (')))
+    return line if names else ''
+
+def code(src, cid, outputs=(), tags=()): return dict(cell_type='code', id=cid, source=src, outputs=list(outputs), execution_count=None, metadata=dict(tags=list(tags)))
+
 def brief(src):
     "Exported source without the docstrings that its API entries show already"
     src = re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip('\n')
@@ -62,8 +74,10 @@ def brief(src):
         lines[doc.lineno-1:doc.end_lineno] = [' '*doc.col_offset + '...'] if len(d.body) == 1 else []
     return '\n'.join(lines)
 
-def symbol_md(out, here, level, relink, source_follows):
-    "Markdown that `show_doc` printed, as a section with a stable anchor; the signature only where no source follows"
+def symbol_md(out, here, level, relink, source_follows, taken):
+    """Markdown that `show_doc` printed, as a section with a stable anchor; the signature only where no source follows.
+
+    `taken`: labels of this page so far. Case does not count in them: of `Method` and `method` the first can be linked to."""
     src = QUARTO_ATTRS.sub('', text(out['data']['text/markdown'])).removeprefix('---\n\n')
     link = re.match(r'\[source\]\(([^)]*)\)\n\n', src)
     if link: src = src[link.end():]
@@ -71,7 +85,10 @@ def symbol_md(out, here, level, relink, source_follows):
     def head(m):
         anchor = f' id="{m[2].lower()}"' if '.' in m[2] else ''   # undotted names are the heading's own anchor
         source = f'<a class="source" href="{link[1]}">source</a>' if link else ''
-        return f"({label(here, m[2])})=\n{'#'*level} `{m[2]}`\n\n<a class=\"api\"{anchor}></a>{source}"
+        name = label(here, m[2])
+        target = '' if name in taken else f'({name})=\n'
+        taken.add(name)
+        return f"{target}{'#'*level} `{m[2]}`\n\n<a class=\"api\"{anchor}></a>{source}"
     return relink(SYMBOL_HEAD.sub(head, src, count=1), here)
 
 def sources_last(cells):
@@ -89,15 +106,18 @@ def sources_last(cells):
 
 def convert(nb, here, relink):
     "A page of nbdev's as a notebook for MyST-NB"
-    cells, level = [], 1   # level: depth of the last heading written by hand
+    cells, level, taken = [], 1, set()   # level: depth of the last heading written by hand
     for c in sources_last(nb['cells']):
         src, cid = text(c.get('source', '')), c.get('id') or f'c{len(cells)}'
         if c['cell_type'] == 'raw' and src.startswith('---'):
             front = yaml.safe_load(src.strip().removeprefix('---').removesuffix('---'))
             src = f"# {front.get('title', here.stem)}\n\n" + (f"*{front['description']}*\n" if 'description' in front else '')
-            cells.append(md(src, cid)); continue
+            cells.append(md(src, cid))
+            if line := import_line(here): cells.append(code(line, 'import'))
+            continue
         if c['cell_type'] == 'markdown':
             if src.startswith('<!-- WARNING'): continue
+            if here == Path('index.ipynb'): src = filled(src)
             heads = re.findall(r'^(#{1,6}) ', re.sub(r'```.*?```', '', src, flags=re.S), re.M)
             if heads: level = len(heads[-1])
             cells.append(md(relink(src, here), cid)); continue
@@ -105,26 +125,20 @@ def convert(nb, here, relink):
         options = dict(re.findall(r'^#\| *([\w-]+): *(.*)$', src, re.M))
         outs = c.get('outputs', [])
         if re.search(r'^show_doc\(', src, re.M):
-            cells += [md(symbol_md(o, here, level+1, relink, 'has_sd' in c), f'{cid}{i}')
+            cells += [md(symbol_md(o, here, level+1, relink, 'has_sd' in c, taken), f'{cid}{i}')
                       for i, o in enumerate(outs) if 'text/markdown' in o.get('data', {})]
             continue
         tags = [t for k, t in dict(echo='remove-input', output='remove-output').items() if options.get(k) == 'false']
         if 'code-fold' in options: src = brief(src)
         src = re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip()
-        if src or outs: cells.append(dict(c, id=cid, source=src, outputs=outs, execution_count=None, metadata=dict(tags=tags)))
-    for c in cells: c.pop('has_sd', None), c.pop('directives_', None)
+        if src or outs: cells.append(code(src, cid, outs, tags))
     kernel = dict(kernelspec=dict(name='python3', display_name='python3', language='python'))
     return dict(nb, cells=cells, nbformat=4, nbformat_minor=5, metadata=kernel)
 
 def toctrees():
-    "Sphinx toctrees that follow nbs/sidebar.yml, the file Quarto reads too"
-    items = yaml.safe_load((NBS/'sidebar.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
-    groups = [('', [i for i in items if isinstance(i, str)])] + [(i['section'], i['contents']) for i in items if isinstance(i, dict)]
-    res = []
-    for name, files in groups:
-        pages = [doc_name(Path(f)).with_suffix('').as_posix() for f in files if f != 'index.ipynb']
-        if pages: res.append('\n'.join(['```{toctree}', ':hidden:', f':caption: {name}' if name else '', '', *pages, '```']))
-    return '\n\n'.join(res)
+    "The sidebar: a toctree of Sphinx for each section"
+    def toctree(name, paths): return ['```{toctree}', ':hidden:', f':caption: {name}', '', *(doc_name(p).with_suffix('').as_posix() for p in paths), '```', '']
+    return '\n'.join(line for name, paths in sections().items() for line in toctree(name, paths))
 
 def build_site(pages):
     "_docsrc/ and, from it, _docs/; any warning of Sphinx is an error"
@@ -167,12 +181,15 @@ def readme(index):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     only = p.add_mutually_exclusive_group()
-    for name in ('readme', 'site', 'check'): only.add_argument(f'--{name}', action='store_true')
+    for name in ('export', 'readme', 'site', 'check'): only.add_argument(f'--{name}', action='store_true')
     a = p.parse_args()
     os.chdir(ROOT)
     if not entry_points(group='nbdev', name=get_config().lib_name):
         sys.exit("install the package first, nbdev finds what to link to through it: pip install -e '.[dev]'")
     sys.path.insert(0, str(ROOT))
+    everything = not (a.readme or a.site or a.check)
+    if a.export or everything: export()
+    if a.export: return
     index = NBS/'index.ipynb'
     with tempfile.TemporaryDirectory() as tmp:
         pages = processed([index] if a.readme or a.check else nbglob(NBS, as_path=True), NBS, Path(tmp))

@@ -16,7 +16,7 @@ nb_execution_mode = 'off'               # the notebooks hold their outputs
 nb_merge_streams = True
 myst_enable_extensions = ['dollarmath', 'amsmath', 'colon_fence', 'deflist']
 myst_heading_anchors = 4
-pygments_style, pygments_dark_style = 'friendly', 'github-dark'
+pygments_style, pygments_dark_style = 'github-light-high-contrast', 'github-dark'   # every color readable: a contrast of 4.5 at least
 
 html_theme = 'furo'
 html_title = cfg['title']
