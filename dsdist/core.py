@@ -8,6 +8,7 @@ __all__ = ['UserError', 'choose', 'need', 'generator', 'seeded', 'check_device',
 # %% ../nbs/00_core.ipynb #8745fec4
 import hashlib, importlib, json, os, re, warnings
 from contextlib import contextmanager
+from importlib.metadata import requires
 
 from tqdm import tqdm
 
@@ -59,7 +60,13 @@ def need(module:str, # module to import, for example `'pyarrow'`
     except ModuleNotFoundError as e:
         if e.name != module.split('.')[0]: raise
         raise UserError(f"this needs the package {e.name!r}, which is optional: "
-                        f"pip install 'dsdist[{extra}]'") from None
+                        f"pip install {_packages(extra)}") from None
+
+def _packages(extra):
+    "The packages of an extra, as pip takes them; pip need not know dsdist itself."
+    asked = (r.partition(';') for r in requires('dsdist') or [])
+    ours = [r for r,_,when in asked if extra in re.findall(r'extra == .([\w-]+)', when)]
+    return ' '.join(f"'{r.strip()}'" for r in ours) or extra
 
 # %% ../nbs/00_core.ipynb #be7d1f15
 def generator(seed:int, # the run's seed, any integer

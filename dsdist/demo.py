@@ -18,6 +18,7 @@ from .files import free_path, save_artifact
 from .methods import distill
 from .report import report_features, write_report
 from .train.squeeze import squeeze
+from .work import Work
 
 # %% ../nbs/92_demo.ipynb #c5eef372
 STUDENTS = ('convnet3', 'resnet18-w16')
@@ -65,19 +66,22 @@ def run_demo(out:str|Path='dsdist-demo', # folder to write
     images.check_ipc(ipc)
     tell(f"{images.name}: {len(images.train)} training and {len(images.test)} test "
          f"images in {images.n_classes} classes")
-    t = squeeze(images, seed=seed, device=device, **(teacher or {}))
+    work = Work.beside(out, 'demo', images.fingerprint, seed)
+    if work.found(): tell("going on with the unfinished work of an earlier demo")
+    common = dict(device=device, work=work.folder)
+    t = squeeze(images, seed=seed, **common, **(teacher or {}))
     accuracy = 100*t.card['test_accuracy']
     tell(f"teacher {t.card['arch']}: {accuracy:.1f} % on the test images")
-    small = distill('wmdd', images, ipc, t, seed=seed, device=device,
-                    **(settings or {}))
+    small = distill('wmdd', images, ipc, t, seed=seed, **common, **(settings or {}))
     tell(f"distilled {len(small.images)} images in {small.card['seconds']} s; "
          "now students, on them and on real images")
     score = evaluate({'wmdd': small}|baselines(images, ipc, t, device=device), images,
                      archs=archs, seeds=range(seed, seed+seeds), protocols=protocols,
-                     teacher=t, device=device, tell=tell)
+                     teacher=t, tell=tell, **common)
     def write(d): _write_demo(d, images, t, small, score, device)
     card = dict(data=images.name, ipc=ipc, seed=seed)
     save_artifact(out, 'demo', 1, card, force=force, also=write)
+    work.clear()
     return score
 
 # %% ../nbs/92_demo.ipynb #6d7c6fab

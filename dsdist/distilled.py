@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from .core import UserError, choose, fingerprint
-from .files import Artifact, load_artifact, read_tensors, save_artifact
+from .files import Artifact, load_artifact, read_head, read_tensors, save_artifact
 from .pictures import image_grid, tile_images, to_png, to_uint8
 from .spaces import (Pixels, check_finite, check_space, check_tensor,
                            check_values, make_space)
@@ -252,11 +252,12 @@ def set_to_dataset(ds:DistilledSet # any set
 DistilledSet.to_dataset = set_to_dataset
 
 # %% ../nbs/05_distilled.ipynb #b1351994
+def _exports(): return importlib.import_module('dsdist.exports')
+
 def _export(form):
     "A method that hands the set to a function of `dsdist.exports`."
     def write(self, path:str|Path, force:bool=False)->Path:
-        exports = importlib.import_module('dsdist.exports')
-        return getattr(exports, f'set_to_{form}')(self, path, force)
+        return getattr(_exports(), f'set_to_{form}')(self, path, force)
     write.__doc__ = f"""Write the set for other programs, see `set_to_{form}`."""
     return write
 
@@ -318,8 +319,7 @@ def _sha256(file):
 def _check_older(file, card):
     "Refuse a tensor file that is not the one of this card."
     if not file.is_file():
-        raise UserError(f"{file.parent} is not a whole distilled set: "
-                        f"it has no {file.name}")
+        raise UserError(f"{file.parent} is no whole distilled set: without {file.name}")
     size = file.stat().st_size
     if size != card.get('bytes'):
         raise UserError(f"{file} holds {size} bytes where its card says "
@@ -334,9 +334,8 @@ def _older_set(path):
     except (OSError, ValueError): return None
     if not isinstance(card, dict) or card.get('format') != 'dsdist-set': return None
     if card.get('version') != 1:
-        raise UserError(f"{path} has format version {card.get('version')!r}, but this "
-                        "dsdist reads version 1 of this form: install the version that "
-                        "wrote it")
+        raise UserError(f"{path} has version {card.get('version')!r} of the first "
+                        "form, but this dsdist reads version 1 of it")
     file = path/'set.safetensors'
     _check_older(file, card)
     if card.pop('seal', None) != fingerprint(card):
@@ -360,7 +359,7 @@ def _from_parts(card, tensors):
                         space=make_space(card.get('space'), space))
 
 # %% ../nbs/05_distilled.ipynb #f797d852
-def load_set(path:str|Path # a folder that `save` made
+def load_set(path:str|Path # a folder that `save` or `to_folder` made
              )->DistilledSet: # the set, on the CPU
     """Read a set and check all of it. Nothing is ever unpickled.
 
@@ -368,11 +367,13 @@ def load_set(path:str|Path # a folder that `save` made
     incomplete, cut off, changed, or newer than this version of dsdist.
 
     Args:
-        path: a folder that `save` made
+        path: a folder that `save` or `to_folder` made
 
     Returns:
         the set, on the CPU
     """
+    if (read_head(path) or {}).get('kind') == 'export':
+        return _exports().set_from_folder(path)
     found = load_artifact(path, 'set', 2, older=_older_set)
     try: ds = _from_parts(found.card, found.tensors)
     except UserError as e: raise UserError(f"{path} is damaged: {e}") from None

@@ -21,18 +21,30 @@ def atomic_file(path:str|Path # the final name; its folder is made when missing
                 ):
     """Yields a temporary path to write to; it becomes `path`, or vanishes on failure.
 
-    Raises what the block raises.
+    Raises `UserError` when the disk is full or the place cannot be written to, and what
+    else the block raises.
 
     Args:
         path: the final name; its folder is made when missing
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            os.replace(part, path)
+        finally: part.unlink(missing_ok=True)
+
+@contextmanager
+def _writing(path):
+    "What the operating system says against writing, in a sentence that names the file."
+    try: yield
+    except OSError as e:
+        raise UserError(f"{path} cannot be written: {e.strerror or e}") from e
+    except Exception as e:
+        if type(e).__name__ != 'SafetensorError': raise
+        raise UserError(f"{path} cannot be written: {e}") from e
 
 # %% ../nbs/02_files.ipynb #550be247
 def write_json(path:str|Path, # file to write
@@ -183,7 +195,7 @@ def _older_kind(path):
         return _OLDER.get(card.get('format') or card.get('kind'))
     except (OSError, ValueError, KeyError, AttributeError, TypeError): return None
 
-# %% ../nbs/02_files.ipynb #7d89d7b0
+# %% ../nbs/02_files.ipynb #3c56866d
 _FIRST_FILES = ('set.safetensors', 'grid.png', 'teacher.safetensors',
                 'statistics.safetensors', 'features.npy')
 
@@ -267,17 +279,17 @@ def atomic_folder(path:str|Path, # the final folder
         kind: what is written; only that kind is replaced
     """
     given,path = path,free_path(path, force, kind).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
     hidden = f".{path.name}.{os.getpid()}"
     part,old = (path.with_name(f"{hidden}.{end}") for end in ('part', 'old'))
-    _remove(part) # of a run that was killed, and had our number
-    part.mkdir()
-    try:
-        yield part
-        free_path(given, force, kind) # another run may have been quicker
-        _put(part, path, old)
-    finally:
-        for p in (part, old): _remove(p)
+    with _writing(given):
+        _remove(part) # of a run that was killed, and had our number
+        part.mkdir(parents=True)
+        try:
+            yield part
+            free_path(given, force, kind) # another run may have been quicker
+            _put(part, path, old)
+        finally:
+            for p in (part, old): _remove(p)
 
 def _put(part, path, old):
     "Rename `part` to `path`; what was there is out of the way, or comes back."
@@ -386,7 +398,7 @@ def check_artifact(path:str|Path, # what should be an artifact
     if head.get('content'): _check_size(path, head)
     return head
 
-# %% ../nbs/02_files.ipynb #5c7ac3f5
+# %% ../nbs/02_files.ipynb #c3f078f6
 def _tensor_file(path, head):
     return path/f"{head['kind']}.safetensors" if path.is_dir() else path
 

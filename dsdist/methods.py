@@ -7,11 +7,12 @@ __all__ = ['METHODS', 'SOURCE_KINDS', 'Run', 'Made', 'Method', 'all_methods', 'f
            'SourceKind', 'method', 'distill']
 
 # %% ../nbs/07_methods.ipynb #c52d8363
-import importlib, importlib.util, inspect, time
+import difflib, importlib, importlib.util, inspect, time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache, wraps
 from importlib.metadata import entry_points
+from numbers import Integral
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -71,36 +72,28 @@ class Method:
     label:str|None = None
     seeded:bool = True
 
-# %% ../nbs/07_methods.ipynb #ccbca5de
+# %% ../nbs/07_methods.ipynb #d0019cbd
 METHODS = {
-    'wmdd': Method(
-        'decoupled.wmdd:wmdd', 'teacher',
+    'wmdd': Method('decoupled.wmdd:wmdd', 'teacher',
         'match class-wise Wasserstein barycenters and per-class layer statistics',
         'Liu et al., ICCV 2025, arXiv 2311.18531'),
-    'sre2l': Method(
-        'decoupled.sre2l:sre2l', 'teacher',
+    'sre2l': Method('decoupled.sre2l:sre2l', 'teacher',
         'match labels and the layer statistics of mixed batches',
         'Yin et al., NeurIPS 2023, arXiv 2306.13092'),
-    'cda': Method(
-        'decoupled.sre2l:cda', 'teacher', 'SRe2L with crops that shrink',
+    'cda': Method('decoupled.sre2l:cda', 'teacher', 'SRe2L with crops that shrink',
         'Yin and Shen, TMLR 2024, arXiv 2311.18838'),
-    'rded': Method(
-        'coreset.select:rded', 'teacher',
+    'rded': Method('coreset.select:rded', 'teacher',
         'tiles of the parts of real images that the teacher is surest of',
         'Sun et al., CVPR 2024, arXiv 2312.03526'),
-    'medoids': Method(
-        'coreset.select:medoids', 'teacher',
+    'medoids': Method('coreset.select:medoids', 'teacher',
         'the real images nearest to the anchors that WMDD uses', 'baseline'),
-    'herding': Method(
-        'coreset.select:herding', 'teacher',
+    'herding': Method('coreset.select:herding', 'teacher',
         'real images whose mean feature follows that of the class',
         'Welling, ICML 2009', seeded=False),
-    'nearest': Method(
-        'coreset.select:nearest_real', 'teacher',
+    'nearest': Method('coreset.select:nearest_real', 'teacher',
         'the real images nearest to the center of their class', 'baseline',
         'nearest real', seeded=False),
-    'random': Method(
-        'coreset.select:random_real', None,
+    'random': Method('coreset.select:random_real', None,
         'real images drawn at random from each class', 'baseline', 'random real'),
 }
 
@@ -231,7 +224,7 @@ def _distilled(call, data, ipc, source, given):
     groups,own = sort_settings(call.groups, given)
     own = _own_settings(call.raw, name, own)
     run = groups.pop('run')
-    data.check_ipc(ipc)
+    ipc = _checked_ipc(data, ipc)
     call.look(data, ipc, **own)
     pick_device(run.device)
     used = _source(name, kind, source, data, run)
@@ -241,6 +234,15 @@ def _distilled(call, data, ipc, source, given):
     card = _card(name, data, settings, run.seed, used, start)|made.card
     if hasattr(source, 'replay'): card['labels'] = source.replay()
     return _as_set(made, data, card)
+
+def _checked_ipc(data, ipc):
+    "A whole number that fits data, which are loaded."
+    if not hasattr(data, 'check_ipc'):
+        raise UserError(f"load the data first: load_data('digits'), not {data!r}")
+    if not isinstance(ipc, Integral):
+        raise UserError(f"ipc must be a whole number of at least 1, got {ipc!r}")
+    data.check_ipc(int(ipc))
+    return int(ipc)
 
 def _registered(f):
     "A method's name and kind of source: from the registry, or from its own types."
@@ -257,23 +259,35 @@ def _own_settings(f, name, given):
            if p.kind == p.KEYWORD_ONLY and not isinstance(p.default, Settings)}
     hints = get_type_hints(f)
     for k,v in given.items():
-        if k not in own:
-            raise UserError(f"method {name} has no setting {k!r}: "
-                            f"it takes {_takes(f, own)}")
+        if k not in own: raise UserError(_unknown_setting(f, name, k, own))
         check_setting(k, v, hints.get(k))
     return own|given
 
-def _takes(f, own):
-    shared = [x.name for s in settings_of(f).values() for x in fields(s)]
-    return ', '.join([*own, *shared]) or 'none'
+# %% ../nbs/07_methods.ipynb #7c2fa1b7
+def _unknown_setting(f, name, k, own):
+    "The sentence about a setting that a method does not have, and what may be meant."
+    if k in SOURCE_KINDS:
+        return f"method {name} takes its {k} as source: give it as the third argument"
+    wrong = f"method {name} has no setting {k!r}: "
+    groups = [*settings_of(f).values(), Run()]
+    for n,inner in ((x.name, getattr(s, x.name)) for s in groups for x in fields(s)):
+        if isinstance(inner, Settings) and hasattr(inner, k):
+            return wrong+f"it is one of {n}={type(inner).__name__}({k}=...)"
+    takes = [*own, *(x.name for s in groups for x in fields(s))]
+    near = difflib.get_close_matches(k, takes, 1)
+    hint = f"is {near[0]} meant? " if near else ''
+    return f"{wrong}{hint}It takes {', '.join(takes)}"
 
-# %% ../nbs/07_methods.ipynb #dc41efe6
+# %% ../nbs/07_methods.ipynb #38b801e1
 def _source(name, kind, source, data, run):
     "The source, of the right kind and for these data; made first when there is none."
     if kind is None: return _no_source(name, source)
     if source is None: return _made_source(name, kind, data, run)
     given = getattr(source, 'kind', type(source).__name__)
-    if getattr(source, 'kind', None) != kind:
+    if isinstance(source, str|Path):
+        load = f"{SOURCE_KINDS[kind].load.split(':')[-1]}({str(source)!r})"
+        raise UserError(f"method {name} needs a {kind}, not a path: use {load}")
+    if given != kind:
         raise UserError(f"method {name} needs a source of the kind {kind}, got {given}")
     source.check(data)
     return source
@@ -284,8 +298,7 @@ def _no_source(name, source):
     raise UserError(f"method {name} takes no {kind}: leave it out")
 
 def _made_source(name, kind, data, run):
-    make = SOURCE_KINDS[kind].make
-    if make: return find_object(make)(data, run=run)
+    if make := SOURCE_KINDS[kind].make: return find_object(make)(data, run=run)
     raise UserError(f"method {name} needs {kind}: make them first and pass them")
 
 # %% ../nbs/07_methods.ipynb #386062f4

@@ -151,7 +151,8 @@ _SMALL = replace(_RELEASED, lr=.1, bn=1., augment=replace(_CROPS, roll=4))
 _WHOLE = replace(_RELEASED, steps=1000, augment=Augment(roll=4))
 _WMDD = Recovery(compat=True, start='noise', steps=2000, lr=.25, bn=10.,
                  augment=replace(_CROPS, roll=32))
-_CENTER = ('anchors of images brought to 224 pixels by the shorter side, '
+_NOISE = 'noise clipped before the first step'
+_CENTER = (_NOISE+'; anchors of images brought to 224 pixels by the shorter side, '
            'not to 256 and then cut')
 _STEM = (_CENTER+'; a stem of 7 x 7 with pooling, '
          'not of 3 x 3 with stride 2 and padding 3')
@@ -161,7 +162,8 @@ _SRE2L = Published(
     method='sre2l', data='imagenet', recovery=_RELEASED,
     students=find_protocol('sre2l-1024'),
     accuracy={10: 21.3, 50: 46.8, 100: 52.8, 200: 57.},
-    source='Yin et al., NeurIPS 2023; tables in github.com/VILA-Lab/SRe2L')
+    source='Yin et al., NeurIPS 2023; tables in github.com/VILA-Lab/SRe2L',
+    differs=_NOISE)
 _CDA = replace(
     _SRE2L, method='cda', recovery=replace(_RELEASED, curriculum=1.),
     accuracy={50: 53.5, 100: 58., 200: 63.3},
@@ -182,12 +184,15 @@ PUBLISHED = {
         _SRE2L, data='cifar100', size=32, recovery=_WHOLE, recipe=_CIFAR,
         students=_ON_CIFAR, accuracy={50: 49.4},
         source='table of SCDD in github.com/VILA-Lab/SRe2L',
-        differs='pixels in units of 0.27, their deviation, not of 0.20'),
+        differs=_NOISE+'; labels of a teacher in eval mode, not in train mode, where '
+                'each batch is normalized by itself; '
+                'pixels in units of 0.27, their deviation, not of 0.20'),
     'cda-imagenet': _CDA,
     'cda-tinyimagenet': replace(
         _CDA, data='tinyimagenet', size=64, recipe=_TEACHER, students=_ON_TINY,
         recovery=replace(_SMALL, lr=.4, bn=.05, curriculum=1.),
-        accuracy={50: 48.7, 100: 53.2}),
+        accuracy={50: 48.7, 100: 53.2},
+        differs=_NOISE+'; shifts in both directions, not only to the right and down'),
     'wmdd-imagenette': _NETTE,
     'wmdd-tinyimagenet': replace(
         _NETTE, data='tinyimagenet', recovery=replace(_WMDD, lr=.1, bn=500.),

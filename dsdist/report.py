@@ -366,7 +366,7 @@ footer { margin-top: 3rem; color: var(--muted); font-size: .82rem; }
 @media (max-width: 58rem) { .duels li { grid-template-columns: 1fr max-content; }
   .duels .own ~ span { grid-column: 1 / -1; } }
 @media (max-width: 34rem) { main { padding: 2rem 1rem 3rem; }
-  .card div { grid-template-columns: 6rem minmax(0, 1fr); } }
+  .card div { grid-template-columns: minmax(0, 1fr); gap: 0; } }
 @media print { body { background: none; } section { break-inside: avoid; } }
 """
 

@@ -1,9 +1,9 @@
 "Wheel and source distribution hold the package and nothing else; what is installed from them works on its own."
-import configparser, email, os, re, shutil, sys, tarfile, zipfile
+import ast, configparser, email, os, re, shutil, sys, tarfile, zipfile
 
 import pytest
 
-from notebooks import LIB, PACKAGE, ROOT, succeed
+from notebooks import LIB, NOTEBOOKS, PACKAGE, ROOT, succeed, text
 
 CFG = configparser.ConfigParser(delimiters=['='])
 CFG.read(ROOT/'settings.ini', encoding='utf-8')
@@ -47,6 +47,20 @@ def test_metadata(built):
     assert len(plain) == len(CFG['requirements'].split())
     assert {k.split(' :: ')[0] for k in meta.get_all('Classifier')} == {'Development Status', 'Intended Audience', 'Natural Language', 'Programming Language', 'Topic', 'Typing'}
     assert '](nbs/' not in meta.get_payload(), "PyPI cannot follow links into the checkout"
+
+
+def test_notebooks_run_on_their_extra():
+    "`pip install '.[notebooks]'` brings all that notebooks import; no more is needed to run them in Jupyter"
+    names = {'POT': 'ot', 'scikit-learn': 'sklearn', 'pillow': 'PIL', 'jupyterlab': 'IPython'}
+    asked = [re.split(r'[<>=]', r)[0] for r in f"{CFG['requirements']} {CFG['notebooks_requirements']}".split()]
+    brought = {names.get(r, r) for r in asked} | {'threadpoolctl', 'dsdist'}   # scikit-learn brings threadpoolctl
+    missing = {}
+    for nb in NOTEBOOKS:
+        own = set(re.findall(r"'(\w+)\.py'", '\n'.join(map(text, nb.code))))   # modules that an example writes
+        for n in ast.walk(ast.parse('\n'.join(map(text, nb.code)))):
+            found = [a.name for a in n.names] if isinstance(n, ast.Import) else [n.module] if isinstance(n, ast.ImportFrom) else []
+            for name in {f.split('.')[0] for f in found} - brought - own - set(sys.stdlib_module_names): missing.setdefault(name, set()).add(str(nb))
+    assert not missing
 
 
 def test_supported_pythons_are_tested():

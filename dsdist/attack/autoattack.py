@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['autoattack']
 
-# %% ../../nbs/attack/29_autoattack.ipynb #02207a41
+# %% ../../nbs/attack/29_autoattack.ipynb #d90825b3
 import logging, sys, warnings
 from contextlib import contextmanager
 from typing import Literal
@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from .attacks import pgd_targets
-from .pgd import check_pixels, correct
+from .input import check_classes, check_pixels
+from .pgd import correct
 from ..core import UserError, choose, need
 from ..models.taps import at_rest
 
@@ -43,10 +44,11 @@ def _no_side_effects(device):
         log.propagate,log.level = before
         sys.settrace(trace)
 
-# %% ../../nbs/attack/29_autoattack.ipynb #f29fd5c4
+# %% ../../nbs/attack/29_autoattack.ipynb #cd15c21e
 def _engine(model, eps, norm, queries, seed, classes, device):
     "AutoAttack's standard version for any number of classes."
     package = need('pyautoattack', 'robust')
+    package.checks.funcs.update(dict.fromkeys(package.checks.funcs, 0))
     names = ['apgd-ce', *['apgd-t']*(classes > 3), 'fab-t', 'square']
     norm = {'linf': 'Linf', 'l2': 'L2'}[norm]
     engine = package.AutoAttack(model, attacks=names, device=device, eps=eps, seed=seed,
@@ -56,17 +58,18 @@ def _engine(model, eps, norm, queries, seed, classes, device):
         attack.n_target_classes = min(9, classes-1)
     return engine
 
-# %% ../../nbs/attack/29_autoattack.ipynb #6f3c7904
+# %% ../../nbs/attack/29_autoattack.ipynb #a7b09315
 def _standard(model, x, y, batch_size, **settings):
     "AutoAttack's images for `x` on the network's device, and its warnings."
     device = next(model.parameters(), x).device
-    x,y = x.to(device),y.to(device)
+    x,y = x.clone(memory_format=torch.contiguous_format).to(device),y.clone().to(device)
+    def rows(u): return model(u.flatten(1).view(u.shape)) # its gradient lies in rows
     with _no_side_effects(device) as lines:
-        engine = _engine(model, device=device, **settings)
+        engine = _engine(rows, device=device, **settings)
         points = engine.run_standard_evaluation(x, y, batch_size=batch_size)[0]
     return points.detach(),lines
 
-# %% ../../nbs/attack/29_autoattack.ipynb #34672fa6
+# %% ../../nbs/attack/29_autoattack.ipynb #d7d6f391
 def autoattack(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`, K >= 2
                x:Tensor, # images, float `(N,C,H,W)` in [0,1]
                y:Tensor, # their classes, int64 `(N,)`
@@ -80,7 +83,8 @@ def autoattack(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`, K
     """AutoAttack, standard version, through the package `pyautoattack`.
 
     The package's warnings come as Python warnings. Raises `UserError` when it is missing,
-    for an unknown norm, or for pixels outside [0,1]. Source:
+    for an unknown norm, pixels outside [0,1], or labels that the network does not have.
+    Source:
     [Croce and Hein 2020](https://arxiv.org/abs/2003.01690).
 
     Args:
@@ -100,10 +104,12 @@ def autoattack(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`, K
     choose('norm', norm, ('linf', 'l2'))
     if not eps >= 0: raise UserError(f"eps must be 0 or more, got {eps}")
     points,right = x.clone(),correct(model, x, y)
-    if not right.any() or eps == 0: return points
-    with at_rest(model):
+    with torch.inference_mode(False), at_rest(model):
         device = next(model.parameters(), x).device
-        with torch.no_grad(): classes = model(x[:1].to(device)).shape[1]
+        with torch.no_grad(): z = model(x[:1].clone().to(device))
+        check_classes(z.expand(len(y), -1), y)
+        classes = z.shape[1]
+        if not right.any() or eps == 0: return points
         settings = dict(eps=eps, norm=norm, queries=queries, seed=seed, classes=classes)
         worst,lines = _standard(model, x[right], y[right], batch_size, **settings)
     points[right] = worst.to(x)

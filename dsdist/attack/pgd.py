@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'correct', 'attack_loss', 'ImageNoise', 'Ball', 'score_gradient', 'ascent_step', 'training_pgd', 'WorstCase',
-           'Steps', 'climb', 'check_pixels', 'Batching', 'run_attack', 'Ascent', 'ascend', 'pgd', 'fgsm',
-           'linear_margin', 'linear_canary']
+           'Steps', 'climb', 'Batching', 'run_attack', 'Ascent', 'ascend', 'pgd', 'fgsm']
 
-# %% ../../nbs/attack/27_pgd.ipynb #091e61c3
+# %% ../../nbs/attack/27_pgd.ipynb #12a59ba3
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +16,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .input import check_classes, check_pixels
 from ..core import UserError, choose, fingerprint, generator, progress
 from ..models.taps import at_rest
 from ..ops import row_norm, unit_rows
 from ..settings import Settings, setting, spread
 
-# %% ../../nbs/attack/27_pgd.ipynb #80630220
+# %% ../../nbs/attack/27_pgd.ipynb #b98238a7
 def correct(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
             x:Tensor, # images, float `(N,...)`
             y:Tensor, # their classes, int64 `(N,)`
             batch_size:int=250 # images at once
             )->Tensor: # bool `(N,)`, on the device of `x`
     """Which images a network classifies correctly, in eval mode.
+
+    Logits that are no numbers are no decision, and never correct.
 
     Args:
         model: takes pixels in [0,1], gives logits `(N,K)`
@@ -42,8 +44,10 @@ def correct(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
     if not len(x): return torch.zeros(0, dtype=torch.bool)
     device = next(model.parameters(), x).device
     with at_rest(model), torch.no_grad():
-        parts = [model(u.to(device)).argmax(1) for u in x.split(batch_size)]
+        parts = [_decided(model(u.to(device))) for u in x.split(batch_size)]
     return torch.cat(parts).to(x.device) == y
+
+def _decided(z): return z.argmax(1).where(~z.isnan().any(1), -1)
 
 # %% ../../nbs/attack/27_pgd.ipynb #6416fcb8
 LOSSES = ('ce', 'margin', 'dlr')
@@ -232,7 +236,15 @@ def training_pgd(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`;
     for _ in range(steps): _,u = ascent_step(model, score, ball, u, 2.5*eps/steps)
     return u
 
-# %% ../../nbs/attack/27_pgd.ipynb #9979913a
+# %% ../../nbs/attack/27_pgd.ipynb #7e75ff9a
+def _margins(z, y):
+    "Logits that are no numbers are a mistake like any other, and the largest."
+    margins = attack_loss(z, y, 'margin').nan_to_num(0., torch.inf, -torch.inf)
+    return margins.where(~z.isnan().any(1), torch.inf)
+
+def _taken(rows, new, old): return new.where(rows.view(-1, *[1]*(new.ndim-1)), old)
+
+# %% ../../nbs/attack/27_pgd.ipynb #32f01ff9
 class WorstCase:
     """For each image the worst point met, the one with the largest margin.
 
@@ -250,13 +262,15 @@ class WorstCase:
                  y:Tensor # their classes, int64 `(N,)`
                  ):
         self.x,self.y = x,y
-        self.points,self.margins = x.clone(),attack_loss(model(x), y, 'margin')
+        z = model(x)
+        check_classes(z, y)
+        self.points,self.margins = x.clone(),_margins(z, y)
 
     def update(self, u:Tensor, z:Tensor)->None:
         "Take over the points `u` whose logits `z` have a larger margin."
-        margins = attack_loss(z, self.y, 'margin')
+        margins = _margins(z, self.y)
         worse = margins > self.margins
-        self.points = u.where(worse.view(-1, *[1]*(u.ndim-1)), self.points)
+        self.points = _taken(worse, u, self.points)
         self.margins = margins.where(worse, self.margins)
 
     def rows(self, i:Tensor)->'WorstCase':
@@ -276,13 +290,16 @@ class WorstCase:
         self.points[i],self.margins[i] = part.points,part.margins
         return True
 
-# %% ../../nbs/attack/27_pgd.ipynb #913c5ec3
+# %% ../../nbs/attack/27_pgd.ipynb #2a99c7a5
 @dataclass(frozen=True)
 class Steps(Settings):
     "How a walk goes uphill."
     steps:int = setting(10, 'gradients of a walk', least=0)
     alpha:float|None = setting(None, 'length of a step in the norm; `None`: '
-                               '`2.5*eps/steps`, with momentum `eps/steps`', least=0)
+                               '`2.5*eps/steps`, with momentum `eps/steps`, with '
+                               'halvings `4*eps` by the steps of a part', least=0)
+    halvings:int = setting(0, 'how often in equal parts the step is halved, to go on '
+                           'from the highest point', least=0)
 
 def climb(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
           worst:WorstCase, # what was found before; takes over what is worse
@@ -303,32 +320,22 @@ def climb(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
         walk: number and length of the steps
         direction: of images and gradients; `None`: the steepest
     """
-    alpha,share = walk.alpha,2.5 if direction is None else 1
-    if alpha is None: alpha = share*ball.eps/max(1, walk.steps)
-    for _ in range(walk.steps):
+    alpha,parts = walk.alpha,walk.halvings+1
+    share = 1 if direction else 4 if walk.halvings else 2.5
+    if alpha is None: alpha = share*parts*ball.eps/max(1, walk.steps)
+    peak,height = u,torch.full_like(worst.margins, -torch.inf)
+    ends = {walk.steps*k//parts-1 for k in range(1, parts)}
+    for t in range(walk.steps):
         z,further = ascent_step(model, score, ball, u, alpha, direction)
         worst.update(u, z)
+        if walk.halvings:
+            now = score(z, u)
+            peak,height = _taken(now > height, u, peak),now.maximum(height)
+        if t in ends: alpha,further = alpha/2,peak
         u = further
     worst.update(u, model(u))
 
-# %% ../../nbs/attack/27_pgd.ipynb #b6df5232
-def check_pixels(x:Tensor, # images, float `(N,...)` in [0,1]
-                 y:Tensor # their classes, whole numbers `(N,)`
-                 )->None:
-    """Raise `UserError` unless images and labels are such as an attack takes.
-
-    Args:
-        x: images, float `(N,...)` in [0,1]
-        y: their classes, whole numbers `(N,)`
-    """
-    if not x.is_floating_point() or not ((x >= 0)&(x <= 1)).all():
-        raise UserError("an attack takes pixels in [0,1] as floating point numbers: "
-                        "normalization belongs inside the network")
-    if y.shape != x.shape[:1] or y.is_floating_point():
-        raise UserError(f"{len(x)} images need as many whole-number labels, "
-                        f"got {y.dtype} of shape {tuple(y.shape)}")
-
-# %% ../../nbs/attack/27_pgd.ipynb #ceda2607
+# %% ../../nbs/attack/27_pgd.ipynb #e7c6b86f
 @dataclass(frozen=True)
 class Batching(Settings):
     "How an attack goes through the images."
@@ -365,9 +372,9 @@ def run_attack(search:Callable, # gets a `WorstCase` of one batch and makes it w
     size,desc = batching.batch_size,batching.desc
     pairs = list(zip(x.split(size), y.long().split(size)))
     points = []
-    with at_rest(model), torch.no_grad():
+    with torch.inference_mode(False), at_rest(model), torch.no_grad():
         for a,b in progress(pairs, desc) if desc else pairs:
-            worst = WorstCase(model, a.to(device), b.to(device))
+            worst = WorstCase(model, a.clone().to(device), b.clone().to(device))
             search(worst)
             points.append(worst.points.to(x.device))
     return torch.cat(points)
@@ -474,59 +481,3 @@ def fgsm(model:nn.Module, # takes pixels in [0,1], gives logits `(N,K)`
     _check_least_zero(dict(eps=eps))
     one = Ascent(steps=1, alpha=eps, norm=norm, loss=loss, random_start=False)
     return pgd(model, x, y, eps, ascent=one, batching=batching)
-
-# %% ../../nbs/attack/27_pgd.ipynb #e1dc10c7
-def linear_margin(weight:Tensor, # `(K,d)`
-                  bias:Tensor, # `(K,)`
-                  x:Tensor, # images, `(N,d)` or anything that flattens to it
-                  y:Tensor, # their classes, int64 `(N,)`
-                  eps:float, # radius in the maximum norm, pixel units
-                  clip:bool=True # pixels must stay in [0,1]
-                  )->Tensor: # `(N,)`, positive where the network is robust
-    """The exact worst case of a linear network: the smallest lead of the true class.
-
-    Args:
-        weight: `(K,d)`
-        bias: `(K,)`
-        x: images, `(N,d)` or anything that flattens to it
-        y: their classes, int64 `(N,)`
-        eps: radius in the maximum norm, pixel units
-        clip: pixels must stay in [0,1]
-
-    Returns:
-        `(N,)`, positive where the network is robust
-    """
-    x,w = x.flatten(1),weight[y][:,None]-weight
-    room = torch.where(w > 0, x[:,None], 1-x[:,None]).clamp(max=eps) if clip else eps
-    lead = (w*x[:,None]).sum(-1)+bias[y][:,None]-bias-(w.abs()*room).sum(-1)
-    return lead.scatter(1, y[:,None], torch.inf).amin(1)
-
-# %% ../../nbs/attack/27_pgd.ipynb #697c55d7
-def linear_canary(seed:int=0, # the run's seed
-                  n:int=200, # images
-                  classes:int=10, # K, 2 or more
-                  side:int=8, # pixels on a side
-                  shift:float=0. # added to all logits, which must change nothing
-                  )->tuple: # network, images `(n,1,side,side)` in [0,1], labels
-    """A network with clean accuracy 1 whose robust accuracy `linear_margin` knows.
-
-    Its layer `network[1]` holds `weight` and `bias`.
-
-    Args:
-        seed: the run's seed
-        n: images
-        classes: K, 2 or more
-        side: pixels on a side
-        shift: added to all logits, which must change nothing
-
-    Returns:
-        network, images `(n,1,side,side)` in [0,1], labels
-    """
-    gen = generator(seed, 'canary', classes, side)
-    linear = nn.utils.skip_init(nn.Linear, side*side, classes)
-    weight = torch.randn(classes, side*side, generator=gen)
-    linear.weight.data = .1*(weight-weight.mean(1, keepdim=True))
-    linear.bias.data = torch.full((classes,), float(shift))
-    model = nn.Sequential(nn.Flatten(), linear)
-    x = torch.rand(n, 1, side, side, generator=gen)
-    with torch.no_grad(): return model,x,model(x).argmax(1)

@@ -21,7 +21,7 @@ from ..methods import Run
 from ..models.taps import Taps
 from ..settings import Settings, setting, spread
 from ..train.squeeze import Teacher
-from ..work import Work
+from ..work import Work, place_in_team
 
 # %% ../../nbs/decoupled/55_recover.ipynb #9665dfe0
 @dataclass(frozen=True)
@@ -137,9 +137,8 @@ class _Targets:
 
     def _variances(self, classes, count):
         "Per layer the variance that so many images of a class can have."
-        compat = self.recovery.compat
         for n in set(count.tolist())-self.spread.keys():
-            self.spread[n] = self.stats.variances(None if compat else n)
+            self.spread[n] = self.stats.variances(None if self.recovery.compat else n)
         pairs = list(zip(classes.tolist(), count.tolist()))
         return [torch.stack([self.spread[n][l][c] for c,n in pairs])
                 for l in range(len(self.stats.names))]
@@ -263,7 +262,7 @@ def _resume(x, opt, step, saved):
     "Put a shard where it was; its step and losses, or a fresh start."
     if not step: return 0,[]
     saved = {k: v.to(x.device) for k,v in saved.items()}
-    own = {k: saved[k] for k in ('exp_avg', 'exp_avg_sq')}
+    own = dict(exp_avg=saved['exp_avg'], exp_avg_sq=saved['exp_avg_sq'])
     opt.state[x] = dict(own, step=torch.tensor(float(step)))
     with torch.no_grad(): x.copy_(saved['x'])
     return step,list(saved['losses'].unbind())
@@ -282,12 +281,12 @@ def recover(teacher:Teacher, # frozen; what the images are shown to
             )->tuple: # images float32 `(N,C,H,W)` in [0,1]; losses `(steps,2)`
     """Optimize images until the teacher sees in them what it saw in the data.
 
-    The losses are means over all images, of the feature term and of the statistics.
-    Raises `UserError` without anchors for a barycenter, and on divergence (the last
-    finite state stays in the work folder). Sources: SRe2L,
-    [Yin et al. 2023](https://arxiv.org/abs/2306.13092), section 3.2; CDA,
-    [Yin and Shen 2024](https://arxiv.org/abs/2311.18838); WMDD,
-    [Liu et al. 2025](https://arxiv.org/abs/2311.18531).
+    The losses are means over all images, of the feature term and of the statistics. On
+    a CPU the same arguments give the same bytes. Raises `UserError` without anchors for
+    a barycenter, and on divergence (the last finite state stays in the work folder).
+    Sources: [Yin et al. 2023](https://arxiv.org/abs/2306.13092), section 3.2 (SRe2L);
+    [Yin and Shen 2024](https://arxiv.org/abs/2311.18838) (CDA);
+    [Liu et al. 2025](https://arxiv.org/abs/2311.18531) (WMDD).
 
     Args:
         teacher: frozen; what the images are shown to
@@ -302,6 +301,7 @@ def recover(teacher:Teacher, # frozen; what the images are shown to
     Returns:
         images float32 `(N,C,H,W)` in [0,1]; losses `(steps,2)`
     """
+    place_in_team() # from here on each process of a team has a GPU of its own
     r,device = recovery,pick_device(run.device)
     goals = init.float().cpu(),labels.cpu(),anchors,soft
     model = teacher.model.to(device)
@@ -309,25 +309,25 @@ def recover(teacher:Teacher, # frozen; what the images are shown to
     fused = torch.compile(model) if r.compiled else model
     targets = _Targets(teacher, stats, r, device)
     shards = _shards(goals[1], r.shard, r.per_class)
-    def make(item, job):
-        number,at = item
-        own = [None if t is None else t[at] for t in goals]
-        shard = _Shard(targets, number, run.seed, *own)
+    def make(at, job):
+        own = (None if t is None else t[at] for t in goals)
+        shard = _Shard(targets, job.number, run.seed, *own)
         return _optimize(shard, fused, taps, run.seed, job)
     key = _key(teacher, stats, goals, r, run) if run.work else ''
-    work = Work(run.work)
+    how = dict(desc='recover', units=r.steps)
     with Taps(model, stats.names, moments=True) as taps:
-        parts = work.jobs(key, enumerate(shards), make, desc='recover', units=r.steps)
+        parts = Work(run.work).jobs(key, shards, make, **how)
     images,history = goals[0].clone(),0.
     for at,part in zip(shards, parts):
         images[at] = part['x']
         history = history+part['losses']*len(at)/len(labels)
     return images,history
 
-# %% ../../nbs/decoupled/55_recover.ipynb #f97a14b5
+# %% ../../nbs/decoupled/55_recover.ipynb #cc79f7db
 def _key(teacher, stats, goals, r, run):
     "A fingerprint of everything that decides the images."
-    tensors = [t for t in goals if t is not None]
-    found = [stats.features, stats.counts, *stats.means, *stats.within, *stats.between]
-    settings = r.to_card(),run.seed,str(run.device)
-    return fingerprint(teacher.fingerprint, *tensors, *found, *settings)
+    given = [f'none {i}' if t is None else t for i,t in enumerate(goals)]
+    found = [stats.features, stats.labels, stats.counts, stats.names,
+             *stats.means, *stats.within, *stats.between]
+    settings = r.to_card(),run.seed,pick_device(run.device).type
+    return fingerprint(teacher.fingerprint, *given, *found, *settings)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STARTS', 'first_images', 'recovered']
 
-# %% ../../nbs/decoupled/56_road.ipynb #fcd7857e
+# %% ../../nbs/decoupled/56_road.ipynb #aaa7c420
 import torch
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from ..models.networks import classifier
 from ..models.taps import Taps
 from ..ot.placement import Placement, place_anchors
 from ..train.squeeze import Teacher
+from ..work import place_in_team
 
 # %% ../../nbs/decoupled/56_road.ipynb #454b6f6f
 STARTS = ('mean', 'real', 'patches', 'noise')
@@ -104,6 +105,7 @@ def recovered(data:ImageData, # what to distill; only its training part is touch
         images with loss curves and the distortion of the anchors
     """
     _check_norms(teacher, recovery)
+    place_in_team() # from here on each process of a team has a GPU of its own
     stats = _statistics(teacher, data, run)
     last = classifier(teacher.model)
     head = tuple(t.detach().cpu() for t in (last.weight, last.bias))

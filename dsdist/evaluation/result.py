@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..core import UserError, choose
+from .scores import BOUND
 from ..files import Artifact, load_artifact, read_json, save_artifact
 from ..pictures import Picture
 
@@ -55,20 +56,25 @@ def _in_memory(record):
     facts = {k: v for k,v in record.items() if k != 'kind'}
     facts['clean'] = _bits(record['clean'])
     facts['attacks'] = {k: _tensor_flags(a) for k,a in record['attacks'].items()}
+    if 'searched' in record: facts['searched'] = _stacked(record['searched'])
     facts['estimate'] = _renamed(record['estimate'])
     return facts
 
 def _tensor_flags(attack):
-    flags = torch.stack([_bits(f) for f in attack['flags']])
-    return dict(_renamed(attack), flags=flags)
+    return dict(_renamed(attack), flags=_stacked(attack['flags']))
+
+def _searched(facts): return [facts['searched']] if 'searched' in facts else []
+def _stacked(flags): return torch.stack([_bits(f) for f in flags])
 
 def _renamed(costs):
     return {'forwards' if k == 'looks' else k: v for k,v in costs.items()}
 
 def _as_json(facts):
-    attacks = {k: dict(a, flags=[_string(f) for f in a['flags']])
-               for k,a in facts['attacks'].items()}
-    return dict(facts, clean=_string(facts['clean']), attacks=attacks)
+    def strings(flags): return [_string(f) for f in flags]
+    attacks = facts['attacks'].items()
+    attacks = {k: dict(a, flags=strings(a['flags'])) for k,a in attacks}
+    own = {k: strings(facts[k]) for k in ('searched',) if k in facts}
+    return dict(facts, clean=_string(facts['clean']), attacks=attacks)|own
 
 # %% ../../nbs/evaluation/47_result.ipynb #660e69f0
 class RobustnessResult:
@@ -85,7 +91,7 @@ class RobustnessResult:
                  ):
         self.facts = _in_memory(record)
         self.eps,self.norm = self.facts['eps'],self.facts['norm']
-        self.n = len(self.facts['clean'])
+        self.n,self._searched = len(self.facts['clean']),_searched(self.facts)
 
     @property
     def record(self)->dict:
@@ -101,9 +107,8 @@ class RobustnessResult:
     def attacks(self)->list:
         "The names of the attacks that have a radius."
         return [k for k,a in self.facts['attacks'].items() if a['kind'] != 'length']
-
     def flags(self, eps:float, attack:str|None=None)->Tensor:
-        """Which images survive `attack`, or `None`: all attacks, at `eps`; bool `(N,)`.
+        """Which images survive `attack`, or `None`: all, and the search; bool `(N,)`.
 
         At radius 0 no image was attacked. Raises `UserError` for a radius or attack
         that was not run."""
@@ -114,6 +119,7 @@ class RobustnessResult:
         names,at = self.attacks,self.eps.index(eps)
         if attack is not None: names = [choose('attack', attack, names)]
         rows = [self.facts['attacks'][k]['flags'][at] for k in names]
+        rows += [] if attack else [s[at] for s in self._searched]
         return torch.stack(rows).all(0)
 
     def accuracy(self, eps:float, attack:str|None=None)->float:
@@ -182,7 +188,7 @@ def _metrics(self)->dict: # by the name of a metric: a share of the images, in [
     Returns:
         by the name of a metric: a share of the images, in [0,1]
     """
-    worst = 'upper bound of '*bool(self.failed)+'robust accuracy'
+    worst = BOUND*bool(self.failed)+'robust accuracy'
     names = {None: worst}|{k: f'{k} accuracy' for k in self.attacks}
     return {f'{name} at {self.norm} {_radius(self.norm, e)}': self.accuracy(e, k)
             for k,name in names.items() for e in self.eps}
@@ -205,12 +211,15 @@ def _attack_rows(self):
     rows = [['', *radii, 'gradients', 'forward passes']]
     for name,a in self.facts['attacks'].items():
         cells = per_cent(name) if a['kind'] != 'length' else ['']*len(radii)
-        if a['kind'] == 'length': name += f": median length {_length(a['length'])}"
+        if a['kind'] == 'length': name += f": median length {_length(a)}"
         rows.append([name, *cells, f"{a['gradients']:,}", f"{a['forwards']:,}"])
     worst = 'upper bound' if self.failed else 'worst case'
     return [*rows, [worst, *per_cent(None), '', '']]
 
-def _length(v): return '-' if v is None else f"{v:.3f}"
+def _length(a):
+    "A median in which an image that was not fooled is infinitely far; how many were."
+    length = '-' if a['length'] is None else f"{a['length']:.3f}"
+    return length+(f", found {a['found']}/{a['tried']}" if 'found' in a else '')
 
 def _to_text(self)->str: # several lines
     """A table of the attacks, and what the checks say.

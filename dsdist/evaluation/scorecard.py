@@ -10,7 +10,8 @@ import math
 from statistics import fmean, stdev, variance
 
 from ..core import UserError, choose, need
-from .scores import SCORE_GROUP, SCORE_KEYS, ScoreRows, is_accuracy
+from .scores import (SCORE_GROUP, SCORE_KEYS, ScoreRows, is_accuracy,
+                                      with_bounds)
 from ..pictures import Picture
 
 # %% ../../nbs/evaluation/49_scorecard.ipynb #a8a07daa
@@ -18,6 +19,7 @@ BASELINES = ('random real', 'nearest real', 'full data')
 
 # %% ../../nbs/evaluation/49_scorecard.ipynb #c5c8d932
 def _groups(rows, metric):
+    rows = with_bounds(rows)
     known = dict.fromkeys(r['metric'] for r in rows)
     if known: choose('metric', metric, known)
     groups = {}
@@ -219,7 +221,7 @@ class Scorecard(ScoreRows):
     "Students' scores with the baselines beside them: `add` rows, then read the table."
     @property
     def metrics(self)->list[str]: # in the order in which they were first added
-        """The names of what was measured.
+        """The names of what was measured; of a group with one upper bound, all are.
 
         Args:
             self: in the order in which they were first added
@@ -227,7 +229,7 @@ class Scorecard(ScoreRows):
         Returns:
             in the order in which they were first added
         """
-        return list(dict.fromkeys(r['metric'] for r in self))
+        return list(dict.fromkeys(r['metric'] for r in with_bounds(self)))
     def summary(self, metric:str='accuracy' # what was measured
                 )->list[dict]: # a dict a group: its four keys, metric, n, mean, std
         """Mean and sample standard deviation over seeds; `std` is `None` for one seed.

@@ -38,7 +38,7 @@ def tap_points(model:nn.Module # any network
     raise UserError(f"{type(model).__name__} has no normalization layer to tap: "
                     "name layers of your choice")
 
-# %% ../../nbs/models/26_taps.ipynb #19705c8a
+# %% ../../nbs/models/26_taps.ipynb #b0f074ce
 class Taps:
     """Reads features and layer inputs of every forward pass inside a `with` block.
 
@@ -67,16 +67,18 @@ class Taps:
     def __enter__(self):
         rows = [None]*len(self.layers)
         self.inputs,self.moments = ([], rows) if self._moments_only else (rows, [])
-        self.features = None
+        self.features,self._replaced = None,[]
         self._hooks = [classifier(self.model).register_forward_pre_hook(self._feature)]
         for i,m in enumerate(self.layers):
-            if self._moments_only and _is_affine(m): m.forward = self._tapped(i, m)
+            if self._moments_only and _is_affine(m) and 'forward' not in vars(m):
+                m.forward = self._tapped(i, m)
+                self._replaced.append(m)
             else: self._hooks.append(m.register_forward_pre_hook(self._record(rows, i)))
         return self
 
     def __exit__(self, *_):
         for h in self._hooks: h.remove()
-        for m in self.layers: m.__dict__.pop('forward', None)
+        for m in self._replaced: del m.forward
 
     def _feature(self, _, args): self.features = args[0]
 
@@ -99,7 +101,7 @@ def _tapped_forward(layer, a, moments, i):
     moments[i] = (m, v)
     return y
 
-# %% ../../nbs/models/26_taps.ipynb #1f5095c7
+# %% ../../nbs/models/26_taps.ipynb #4f8485cb
 @contextmanager
 def at_rest(model:nn.Module # any network
             ):
@@ -121,7 +123,7 @@ def at_rest(model:nn.Module # any network
         with torch.no_grad():
             for b,old in buffers: b.copy_(old)
 
-# %% ../../nbs/models/26_taps.ipynb #19680a92
+# %% ../../nbs/models/26_taps.ipynb #f33e3bf0
 @contextmanager
 def frozen_statistics(model:nn.Module # any network
                       ):

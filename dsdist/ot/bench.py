@@ -5,17 +5,18 @@
 # %% auto #0
 __all__ = ['feature_cloud', 'bench_anchors', 'bench_scale']
 
-# %% ../../nbs/ot/37_bench.ipynb #b218478a
+# %% ../../nbs/ot/37_bench.ipynb #ec950e63
 import sys
 from functools import lru_cache, partial
 
-import numpy as np, ot, torch
+import numpy as np, torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from ..bench import bench_row, time_pairs
 from ..core import generator, progress
 from .barycenter import kmeans
+from .exact import wasserstein2
 from .measures import balanced, released_barycenter
 
 # %% ../../nbs/ot/37_bench.ipynb #cf0829e4
@@ -69,10 +70,8 @@ _SIDES = {'kmeans': lambda x,k: _pairs(kmeans(x, k)),
 
 # %% ../../nbs/ot/37_bench.ipynb #73d84fa0
 def _one_distance(x, u, w): # squared Wasserstein distance of a cloud and weighted atoms
-    x,u = x.double().numpy(),u.double().numpy()
-    w = w.double().numpy()
-    a = np.full(len(x), 1/len(x))
-    return ot.emd2(a, w/w.sum(), ot.dist(x, u), numItermax=10**7)
+    w = w.double()
+    return wasserstein2(x.double(), u.double(), b=w/w.sum()).item()
 
 def _distance(x, anchors): # clouds, and for each its atoms and weights -> their mean
     return float(np.mean([_one_distance(c, u, w) for c,(u,w) in zip(x, anchors)]))

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from ..core import UserError
 from .barycenter import Anchors, kmeans
+from .clouds import closest_members, row_parts, widened
 
 # %% ../../nbs/ot/35_boundary.ipynb #daf1fb86
 def _check_layer(features, labels, W, b):
+    "The features and the layer, in one precision, if they fit."
     shapes = [tuple(t.shape) for t in (features, W, b)]
     fit = (features.ndim == W.ndim == 2 and features.shape[1] == W.shape[1]
            and b.shape == W.shape[:1] and len(W) > 1)
@@ -26,6 +28,17 @@ def _check_layer(features, labels, W, b):
     known = (labels >= 0) & (labels < len(W))
     if labels.shape != features.shape[:1] or not known.all():
         raise UserError(f"labels must be {len(features)} classes from 0 to {len(W)-1}")
+    x, W, b = (widened(t) for t in (features, W, b))
+    if not all(t.isfinite().all() for t in (x, W, b)):
+        raise UserError("features, weights and biases must be finite numbers")
+    wide = torch.promote_types(x.dtype, W.dtype)
+    return x.to(wide), W.to(wide), b.to(wide)
+
+def _from_rivals(logits, labels, width):
+    "Signed distances and rivals, each `(n,)`, from logits `(n,K)`."
+    own = labels[:, None]
+    d = (logits.gather(1, own)-logits)/width[labels].clamp(min=1e-12)
+    return d.scatter(1, own, torch.inf).min(1)
 
 def boundary_distance(features:Tensor, # what enters the last layer, `(n, d)`
                       labels:Tensor, # class of each, int64 `(n,)`, below `K`
@@ -36,7 +49,8 @@ def boundary_distance(features:Tensor, # what enters the last layer, `(n, d)`
     its class, for a linear last layer.
 
     Above 0 where the layer is right, and exact there; below 0 a lower bound on the way
-    back. Raises `UserError` for shapes that do not match.
+    back. Computed for some images at a time, so memory grows as the features. Raises
+    `UserError` for shapes that do not match and numbers that are not finite.
 
     Args:
         features: what enters the last layer, `(n, d)`
@@ -47,11 +61,11 @@ def boundary_distance(features:Tensor, # what enters the last layer, `(n, d)`
     Returns:
         signed distances `(n,)` and rival classes `(n,)`
     """
-    _check_layer(features, labels, W, b)
-    logits, own = features@W.T+b, labels[:, None]
+    x, W, b = _check_layer(features, labels, W, b)
     width = torch.cdist(W, W, compute_mode='donot_use_mm_for_euclid_dist')
-    d = (logits.gather(1, own)-logits)/width[labels].clamp(min=1e-12)
-    return tuple(d.scatter(1, own, torch.inf).min(1))
+    rows = [_from_rivals(x[at]@W.T+b, labels[at], width)
+            for at in row_parts(len(x), len(W))]
+    return tuple(torch.cat(t) for t in zip(*rows))
 
 # %% ../../nbs/ot/35_boundary.ipynb #0b1208fb
 def boundary_weights(distance:Tensor, # signed, of each point from the boundary, `(n,)`
@@ -62,8 +76,8 @@ def boundary_weights(distance:Tensor, # signed, of each point from the boundary,
     """Weights of the points of each class for a k-means that favors the boundary.
 
     Points with a distance below 0 get only their even share; so does a class without
-    any other point. Raises `UserError` when `rho` or `tau` is out of range or shapes do
-    not match.
+    any other point. Raises `UserError` when `rho` or `tau` is out of range, shapes do
+    not match, or a distance is not finite.
 
     Args:
         distance: signed, of each point from the boundary, `(n,)`
@@ -74,10 +88,13 @@ def boundary_weights(distance:Tensor, # signed, of each point from the boundary,
     Returns:
         weights, `(n,)`, 0 or more, sum to 1 in each class
     """
-    if not (0 <= rho <= 1 and tau > 0):
+    if not (0 <= rho <= 1 and 0 < tau < math.inf):
         raise UserError(f"rho must lie in 0 to 1 and tau above 0, got {rho} and {tau}")
     if distance.shape != labels.shape:
         raise UserError(f"{len(distance)} distances, but {len(labels)} labels")
+    distance = widened(distance)
+    if not distance.isfinite().all():
+        raise UserError("distances must be finite numbers")
     out = torch.empty_like(distance)
     for c in labels.unique():
         members = (labels == c).nonzero()[:, 0]
@@ -103,7 +120,7 @@ def boundary_share(ipc:int, # images per class, 1 or more
     Returns:
         the share of the boundary, 0 to `most`; 0 up to ipc 5
     """
-    if ipc < 1 or not 0 <= most <= 1:
+    if not ipc >= 1 or not 0 <= most <= 1:
         raise UserError("ipc must be 1 or more and most lie in 0 to 1, "
                         f"got {ipc} and {most}")
     return most*min(max(math.log10(ipc/5), 0.), 1.)
@@ -111,12 +128,12 @@ def boundary_share(ipc:int, # images per class, 1 or more
 # %% ../../nbs/ot/35_boundary.ipynb #70fdf82b
 def _cell_atoms(x, cell, k):
     "Atoms (k,d) of points (n,d) by cell (n,), masses, distortion, nearest points."
-    member = F.one_hot(cell, k).mT.double()
-    count = member.sum(1)
-    u = (member@x.double()/count.clamp(min=1)[:, None]).to(x)
+    x, count = widened(x), torch.bincount(cell, minlength=k).double()
+    sums = sum(F.one_hot(cell[at], k).mT.double()@x[at].double()
+               for at in row_parts(len(x), k))
+    u = (sums/count.clamp(min=1)[:, None]).to(x)
     far = (x-u[cell]).square().sum(1).double()
-    nearest = far.where(member > 0, torch.inf).argmin(1)
-    return u, (count/len(x)).to(x), far.mean(), nearest
+    return u, (count/len(x)).to(x), far.mean(), closest_members(cell, far, k)
 
 # %% ../../nbs/ot/35_boundary.ipynb #19ed0cb4
 def boundary_anchors(x:list, # features of each class, `G` tensors `(n_g, d)`
@@ -176,6 +193,7 @@ def push_to_margin(u:Tensor, # atoms, `(n, d)`
     """
     if not 0 < margin < math.inf:
         raise UserError(f"margin must be a finite number above 0, got {margin}")
+    u, W, b = _check_layer(u, labels, W, b)
     for _ in range(1000):
         d, rival = boundary_distance(u, labels, W, b)
         short = d < margin

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..core import UserError
 from .barycenter import kmeans
+from .clouds import centered_cloud, row_parts, widened
 
 # %% ../../nbs/ot/34_joint.ipynb #ff307895
 def _cell_means(z, cell, k, spare):
@@ -31,8 +32,8 @@ def _serve(z, own, atoms, d, alpha):
     "Cost of the cheapest atom (k,d+K) for each row (n,d+K), and its number, each (n,)."
     u, q = atoms[:, :d], atoms[:, d:]
     slope = torch.cat([2*u, alpha*q.clamp(min=1e-30).log()], 1)
-    rows = max(1, 2**24//len(atoms)) # of the cost matrix at once: 64 MB
-    parts = [(u.square().sum(1)-part@slope.T).min(1) for part in z.split(rows)]
+    parts = [(u.square().sum(1)-z[at]@slope.T).min(1)
+             for at in row_parts(len(z), len(atoms))]
     low = own+torch.cat([p.values for p in parts])
     return low, torch.cat([p.indices for p in parts])
 
@@ -86,17 +87,25 @@ def _check_pairs(x, q, k, alpha):
 def _pairs(x, q, k, alpha, scale):
     "The arguments, checked: rows (n,d+K), mean of the features, scale."
     _check_pairs(x, q, k, alpha)
-    x, q = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (x, q))
-    if not x.isfinite().all():
-        raise UserError("the features hold values that are not finite numbers")
+    x, q = widened(x), widened(q)
+    mean = centered_cloud('of all features', x, None, 1)[1]
     if not (q.min() >= 0 and (q.sum(1)-1).abs().max() < 1e-3):
         raise UserError("each row of the labels must be a distribution: "
                         "numbers of 0 or more that sum to 1")
-    mean = x.mean(0)
     if scale is None: scale = (x-mean).square().sum(1).mean().sqrt().item() or 1.
     if not 0 < scale < float('inf'):
         raise UserError(f"scale must be a finite number above 0, got {scale}")
     return torch.cat([(x-mean)/scale, q], 1), mean, scale
+
+def _twin(z, d, alpha):
+    "The rows with square roots of labels, scaled: their Euclidean twin."
+    twin = z.clone()
+    twin[:, d:].mul_(2*alpha).sqrt_()
+    return twin
+
+def _by_rows(f, *ts):
+    "A function of rows, one number each, computed for some of them at a time: `(n,)`."
+    return torch.cat([f(*(t[at] for t in ts)) for at in row_parts(*ts[0].shape)])
 
 # %% ../../nbs/ot/34_joint.ipynb #6cf09f47
 def joint_atoms(x:Tensor, # features, `(n, d)`
@@ -114,7 +123,8 @@ def joint_atoms(x:Tensor, # features, `(n, d)`
     With `alpha` 0 labels are ignored; with one-hot labels and a large `alpha` (100 will
     do) no atom mixes classes. `scale` is by default the root mean squared distance of
     the features from their mean. Raises `UserError` for shapes that do not match,
-    labels that are no distributions, and numbers out of range.
+    labels that are no distributions, numbers out of range, and features that are not
+    finite or whose squared distances float32 cannot hold.
     Sources: the barycenter is that of
     [Liu et al. 2025](https://arxiv.org/abs/2311.18531), the joint cost is ours; the
     algorithm is that of
@@ -134,13 +144,16 @@ def joint_atoms(x:Tensor, # features, `(n, d)`
     """
     z, mean, scale = _pairs(x, q, k, alpha, scale)
     d = x.shape[1]
-    y, q = z[:, :d], z[:, d:]
-    own = y.square().sum(1)+alpha*torch.xlogy(q, q).sum(1)
-    start = kmeans(torch.cat([y, (2*alpha*q).sqrt()], 1)[None], k, seed).labels[0]
+    def square(y): return y.square().sum(1)
+    def entropy(q): return torch.xlogy(q, q).sum(1)
+    own = _by_rows(square, z[:, :d])+alpha*_by_rows(entropy, z[:, d:])
+    start = kmeans(_twin(z, d, alpha)[None], k, seed).labels[0]
     atoms, cell, history = _descend(z, own, start, k, d, alpha, max_iter)
     u, soft = atoms[:, :d], atoms[:, d:]
-    feature_loss = (y-u[cell]).square().sum(1).mean().item()
-    label_loss = torch.xlogy(q, q/soft[cell].clamp(min=1e-30)).sum(1).mean().item()
+    def moved(y, cell): return (y-u[cell]).square().sum(1)
+    def split(q, cell): return torch.xlogy(q, q/soft[cell].clamp(min=1e-30)).sum(1)
+    feature_loss = _by_rows(moved, z[:, :d], cell).mean().item()
+    label_loss = _by_rows(split, z[:, d:], cell).mean().item()
     weights = torch.bincount(cell, minlength=k).to(u)/len(x)
     return JointAtoms(mean+scale*u, soft, weights, cell, history,
                       feature_loss, label_loss, scale)
@@ -186,7 +199,7 @@ def distortion_curve(x:Tensor|list, # points of each class, `(C,n,d)` or `C` `(n
     rise = torch.nn.functional.pad(torch.stack(steps).cumsum(1), (1, 0)).flip(1)
     return a.distortion.to(rise)[:, None]+rise
 
-# %% ../../nbs/ot/34_joint.ipynb #f819cca4
+# %% ../../nbs/ot/34_joint.ipynb #0da32ad1
 def _check_budget(curves, total, weights, least):
     "The class weights; refuses what cannot be."
     if curves.ndim != 2 or not curves.isfinite().all():
@@ -198,7 +211,7 @@ def _check_budget(curves, total, weights, least):
         raise UserError(f"total={total} does not fit {C} classes with "
                         f"{least} to {kmax} atoms each")
     weights = torch.ones(C) if weights is None else torch.as_tensor(weights)
-    if weights.shape != (C,) or not weights.min() >= 0:
+    if weights.shape != (C,) or not 0 <= weights.min() <= weights.max() < torch.inf:
         raise UserError(f"weights must be {C} numbers of 0 or more, one for each class")
     return weights
 

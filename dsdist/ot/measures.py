@@ -15,16 +15,16 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from ..core import UserError, choose, generator, progress
-from .barycenter import (Anchors, centered_cloud, cloud_batches,
-                                  distinct_nearest, kmeans, pad_clouds, relative_cost)
+from .barycenter import Anchors, kmeans
+from .clouds import centered_cloud, cloud_batches, distinct_nearest
+from .clouds import pad_clouds, relative_cost
+from .exact import solve_transport
 
 # %% ../../nbs/ot/33_measures.ipynb #32be50bb
 def _plan(x, w, u):
     "Points `(n,d)`, weights `(k,)` and places `(k,d)` of the atoms -> plan `(n,k)`."
     cost = torch.addmm(u.square().sum(1), x, u.T, alpha=-2)
-    plan = ot.emd(np.full(len(x), 1/len(x)), w.numpy(), cost.numpy(), numItermax=10**7,
-                  check_marginals=False)
-    return torch.from_numpy(plan)
+    return solve_transport(torch.full_like(x[:, 0], 1/len(x)), w, cost)[1]
 
 # %% ../../nbs/ot/33_measures.ipynb #9afcfe72
 def _settle(x, w, u, max_iter):
@@ -46,7 +46,8 @@ def _paid(x, u, plan):
 # %% ../../nbs/ot/33_measures.ipynb #512c33f0
 def _anneal(x, a, w, u, hot=.1, cold=.01, steps=20):
     "Points `(B,n,d)`, weights `(B,n)`, atom weights `(k,)`, atoms `(B,k,d)` -> atoms."
-    spread = (a*x.square().sum(-1)).sum(1).clamp(min=1e-30)[:, None, None]
+    spread = (a*x.square().sum(-1)).sum(1)[:, None, None]
+    spread = spread.where(spread > 0, 1.)
     v = torch.zeros_like(u[..., :1])
     for t in torch.linspace(math.log(hot), math.log(cold), steps).exp().tolist():
         eps, cost = t*spread, relative_cost(x, u)
@@ -128,7 +129,7 @@ def balanced(x:Tensor|list, # clouds: `(G, n, d)`, or a list of `G` tensors `(n_
 def _agree(costs, shares):
     "Cost `(n_i,k)` and share of each cloud -> plans `(n_i,k)`, common weights `(k,)`."
     k, sizes = costs[0].shape[1], [len(c) for c in costs]
-    total, scale = sum(sizes), max(np.abs(c).max() for c in costs)
+    total, scale = sum(sizes), max(np.abs(c).max() for c in costs) or 1.
     leave = sparse.kron(sparse.eye(total), np.ones((1, k)))
     arrive = [sparse.kron(np.ones((1, n)), sparse.eye(k)) for n in sizes]
     weigh = -sparse.vstack([sparse.eye(k)]*len(costs))

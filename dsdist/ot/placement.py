@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..core import UserError, choose
 from .barycenter import kmeans
+from .clouds import closest_members, row_parts, widened
 from .boundary import boundary_anchors, boundary_distance
 from .boundary import boundary_share, boundary_weights
 from .joint import allocate, distortion_curve, joint_atoms
@@ -30,7 +31,8 @@ class Placement:
     - `labels`: class of each, int64 `(N,)`, in order
     - `weights`: share of its class that each stands for, float64 `(N,)`
     - `cells`: which of the `N` every training image belongs to, int64 `(n,)`
-    - `nearest`: for each the training image of its cell that is closest, int64 `(N,)`
+    - `nearest`: for each the training image of its cell that is closest, int64 `(N,)`;
+      where a cell is empty, because images are repeated, one of its class
     - `distortion`: mean squared distance between the features of each class and their
       anchors, float64 `(K,)`
     - `soft`: class probabilities of each, `(N,K)`, or `None`
@@ -45,20 +47,21 @@ class Placement:
     soft:Tensor|None = None
     emphasis:Tensor|None = None
 
-# %% ../../nbs/ot/36_placement.ipynb #9097a77b
-def _first_of_each(cells, far, N):
-    "The closest member of each of `N` cells by `far`; of all points for an empty one."
-    order = far.argsort(stable=True)
-    order = order[cells[order].argsort(stable=True)]
-    count = torch.bincount(cells, minlength=N)
-    first = (count.cumsum(0)-count).clamp(max=len(cells)-1)
-    return order[first].where(count > 0, far.argmin())
+# %% ../../nbs/ot/36_placement.ipynb #350588c8
+def _in_class(f, y, center, c):
+    "The image of class `c` that is closest to an anchor."
+    at = (y == c).nonzero()[:,0]
+    return at[(f[at]-center).square().sum(1).argmin()]
 
-def _placed(f, y, K, centers, labels, cells, nearest=None, **more):
+# %% ../../nbs/ot/36_placement.ipynb #9097a77b
+def _placed(f, y, K, centers, labels, cells, spare=None, **more):
     "A `Placement` from anchors and the cell of every feature."
     N,far = len(centers),(f-centers[cells]).square().sum(1).double()
     size = torch.bincount(y, minlength=K)
-    if nearest is None: nearest = _first_of_each(cells, far, N)
+    nearest = closest_members(cells, far, N)
+    for j in (nearest < 0).nonzero()[:,0].tolist():
+        if spare is None: nearest[j] = _in_class(f, y, centers[j], labels[j])
+        else: nearest[j] = spare[j]
     weights = torch.bincount(cells, minlength=N).double()/size[labels]
     distortion = torch.bincount(y, far, K)/size
     return Placement(centers, labels, weights, cells, nearest, distortion, **more)
@@ -71,12 +74,12 @@ def _members(y, K):
 def _by_class(f, y, K, rows, **more):
     "A `Placement` from the atoms, cells and nearest points of every class."
     centers,own,nearest = rows
-    counts = torch.tensor([len(u) for u in centers])
+    counts = torch.tensor([len(u) for u in centers], device=y.device)
     cells,first = torch.empty_like(y),counts.cumsum(0)-counts
-    for at,atom,start in zip(_members(y, K), own, first): cells[at] = start+atom.cpu()
-    nearest = torch.cat([at[i.cpu()] for at,i in zip(_members(y, K), nearest)])
-    labels = torch.arange(K).repeat_interleave(counts)
-    return _placed(f, y, K, torch.cat([*centers]), labels, cells, nearest, **more)
+    for at,atom,start in zip(_members(y, K), own, first): cells[at] = start+atom
+    spare = torch.cat([at[i] for at,i in zip(_members(y, K), nearest)])
+    labels = torch.arange(K, device=y.device).repeat_interleave(counts)
+    return _placed(f, y, K, torch.cat([*centers]), labels, cells, spare, **more)
 
 # %% ../../nbs/ot/36_placement.ipynb #007d41bc
 def _rows(a): return a.centers,a.labels,a.nearest
@@ -109,7 +112,10 @@ def _boundary(f, y, K, ipc, seed, head):
 def _joint(f, y, K, ipc, seed, head):
     "A scheme in which all classes share the atoms of a joint barycenter."
     W,b = head
-    q = (F.one_hot(y, K)+(f@W.T+b).softmax(1))/2
+    q = f.new_empty(len(f), K)
+    for at in row_parts(len(f), K): q[at] = (f[at]@W.T+b).softmax(1)
+    q[torch.arange(len(y), device=y.device),y] += 1
+    q /= 2
     a = joint_atoms(f, q, K*ipc, 10., seed=seed)
     order = a.soft.argmax(1).argsort(stable=True)
     labels,cells = a.soft.argmax(1)[order],order.argsort()[a.assignment]
@@ -128,7 +134,7 @@ SCHEMES = {
     'joint': _joint,
 }
 
-# %% ../../nbs/ot/36_placement.ipynb #5a628570
+# %% ../../nbs/ot/36_placement.ipynb #21acbfd1
 def place_anchors(features:Tensor, # of the training images, float `(n,d)`
                   labels:Tensor, # their classes, int64 `(n,)`, each of `0..K-1` present
                   ipc:int, # images per class; the average for `allocated` and `joint`
@@ -141,9 +147,11 @@ def place_anchors(features:Tensor, # of the training images, float `(n,d)`
     """Where the images of a distilled set should lie in feature space, and which real
     images each stands for.
 
-    `boundary` and `joint` need the `head` of the teacher. Raises `UserError` for an
-    unknown scheme, more anchors than a class has images, or a scheme that needs a head
-    and got none.
+    `boundary` and `joint` need the `head` of the teacher. All is computed where the
+    features are, and half precision is widened; the same bytes every time are promised
+    on a CPU only. Raises `UserError` for an unknown scheme, features and labels that do
+    not fit or are not finite, more anchors than a class has images, or a scheme that
+    needs a head and got none.
 
     Args:
         features: of the training images, float `(n,d)`
@@ -157,8 +165,13 @@ def place_anchors(features:Tensor, # of the training images, float `(n,d)`
         `K*ipc` rows, class after class
     """
     choose('scheme', scheme, SCHEMES)
+    if features.ndim != 2 or labels.shape != features.shape[:1] or not len(labels):
+        raise UserError("features (n, d) need a label each, got shapes "
+                        f"{tuple(features.shape)} and {tuple(labels.shape)}")
     if head is None and scheme in ('boundary', 'joint'):
         raise UserError(f"scheme {scheme!r} needs the teacher's last layer")
+    features,labels = widened(features),labels.to(features.device)
+    if head is not None: head = tuple(t.to(features) for t in head)
     K = int(labels.max())+1
     smallest = int(torch.bincount(labels, minlength=K).min())
     if not 1 <= ipc <= smallest:

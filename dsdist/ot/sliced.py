@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import UserError, choose
+from .clouds import widened
 from .exact import check_clouds
 
 # %% ../../nbs/ot/31_sliced.ipynb #9d3e6f37
@@ -42,6 +43,12 @@ def directions(n:int, # how many
     return F.normalize(torch.randn(n, d, generator=gen, device=gen.device), dim=1)
 
 # %% ../../nbs/ot/31_sliced.ipynb #3e026fa8
+def _prepared(real):
+    "The points of a target, without gradient, if all are finite."
+    real, _ = check_clouds(real.detach(), real.detach())
+    if real.isfinite().all(): return real
+    raise UserError("the points of a target must be finite numbers")
+
 def _check_theta(theta, d):
     "Directions must have the features of the points."
     if theta.ndim != 2 or not len(theta) or theta.shape[1] != d:
@@ -56,7 +63,7 @@ def _quantiles(x, theta):
 def sliced_wasserstein(x:Tensor, # points `(n,d)`
                        y:Tensor, # points `(m,d)`
                        theta:Tensor # unit vectors `(L,d)`, as from `directions`
-                       )->Tensor: # scalar of the type of `x`, 0 or more, squared units
+                       )->Tensor: # scalar, type of `x` `widened`, squared units
     """The squared sliced 2-Wasserstein distance of clouds of any sizes.
 
     Exact for the given directions, differentiable in both clouds. Raises `UserError`
@@ -69,9 +76,9 @@ def sliced_wasserstein(x:Tensor, # points `(n,d)`
         theta: unit vectors `(L,d)`, as from `directions`
 
     Returns:
-        scalar of the type of `x`, 0 or more, squared units
+        scalar, type of `x` `widened`, squared units
     """
-    check_clouds(x, y)
+    x, y = check_clouds(x, y)
     _check_theta(theta, x.shape[1])
     i, j, mass = _coupling(len(x), len(y), x.device)
     gap = _quantiles(x, theta)[:, i]-_quantiles(y, theta)[:, j]
@@ -83,7 +90,8 @@ class SlicedTarget:
 
     Stores the directions `theta` `(L,d)`, the block means `means` `(L,k)`, and
     `within`, a scalar: the mean variance within the blocks, which is the least distance
-    that k points can have. Raises `UserError` when clouds or directions do not fit.
+    that k points can have. Raises `UserError` when clouds or directions do not fit, and
+    for real points that are not finite.
 
     Args:
         self: real points `(n,d)`; no gradient flows into them
@@ -95,10 +103,10 @@ class SlicedTarget:
                  theta:Tensor, # unit vectors `(L,d)`; several times as many as features
                  k:int # points of the clouds that will be compared, 1 or more
                  ):
-        check_clouds(real, real)
+        real = _prepared(real)
         _check_theta(theta, real.shape[1])
         if k < 1: raise UserError(f"k={k}: a cloud to compare has at least one point")
-        q = _quantiles(real.detach(), theta)
+        q = _quantiles(real, theta)
         i, j, mass = _coupling(k, len(real), real.device)
         # the share of each real point in each block: rows sum to 1
         share = q.new_zeros(k, len(real)).index_put_((i, j), k*mass.to(q))
@@ -106,15 +114,15 @@ class SlicedTarget:
         self.means = q@share.mT
         self.within = ((q[:, j]-self.means[:, i]).square()@mass.to(q)).mean()
 
-    def distance(self, x:Tensor # `(k,d)`, type and device as of the real points
+    def distance(self, x:Tensor # `(k,d)`, device as of the real points
                  )->Tensor: # scalar, 0 or more, differentiable
         """`sliced_wasserstein(x, real, theta)`, without the work on the real side.
 
         Raises `UserError` for another shape.
 
         Args:
-            self: `(k,d)`, type and device as of the real points
-            x: `(k,d)`, type and device as of the real points
+            self: `(k,d)`, device as of the real points
+            x: `(k,d)`, device as of the real points
 
         Returns:
             scalar, 0 or more, differentiable
@@ -123,7 +131,8 @@ class SlicedTarget:
         if x.shape != shape:
             raise UserError(f"this target compares clouds of shape {shape}, "
                             f"got {tuple(x.shape)}")
-        return (_quantiles(x, self.theta)-self.means).square().mean()+self.within
+        shadows = _quantiles(widened(x), self.theta)
+        return (shadows-self.means).square().mean()+self.within
 
 # %% ../../nbs/ot/31_sliced.ipynb #d89f4318
 def median_distance(y:Tensor # points `(m,d)`, m at least 2
@@ -132,7 +141,7 @@ def median_distance(y:Tensor # points `(m,d)`, m at least 2
 
     It is the usual bandwidth of a Gaussian kernel; of an even number of distances the
     lower middle one counts. Raises `UserError` when there is no such distance, or when
-    it is 0 because half of the points coincide.
+    it is 0 because half of the points coincide, or not finite.
 
     Args:
         y: points `(m,d)`, m at least 2
@@ -140,9 +149,9 @@ def median_distance(y:Tensor # points `(m,d)`, m at least 2
     Returns:
         in units of the points, above 0
     """
-    check_clouds(y, y)
-    h = F.pdist(y.detach()).median().item() if len(y) > 1 else 0
-    if not h > 0:
+    y, _ = check_clouds(y.detach(), y.detach())
+    h = F.pdist(y).median().item() if len(y) > 1 else 0
+    if not 0 < h < float('inf'):
         raise UserError(f"the median distance between these {len(y)} points is {h}: "
                         "name a bandwidth")
     return h
@@ -164,7 +173,7 @@ def mmd2(x:Tensor, # points `(n,d)`
          y:Tensor, # points `(m,d)`; the real ones, if a bandwidth is to be computed
          kernel:str='rbf', # `'rbf'`, Gaussian; `'linear'`, the means' squared distance
          bandwidth:float|None=None # h of the kernel; `None`: `median_distance(y)`
-         )->Tensor: # scalar of the type of `x`, 0 or more
+         )->Tensor: # scalar, type of `x` `widened`, 0 or more
     """The squared maximum mean discrepancy (V-statistic) of two clouds, differentiable.
 
     It is at most 2 for `'rbf'`, with the kernel exp(-distance²/2h²), and in squared
@@ -172,8 +181,8 @@ def mmd2(x:Tensor, # points `(n,d)`
     is computed at each call, and no gradient flows through it.
 
     Raises `UserError` for clouds that cannot be compared, an unknown kernel, a
-    bandwidth that is not above 0, or a median distance of 0. Source: [Gretton et al.
-    2012](https://jmlr.org/papers/v13/gretton12a.html), section 2.
+    bandwidth that is not above 0, or a median distance of 0 or not finite. Source:
+    [Gretton et al. 2012](https://jmlr.org/papers/v13/gretton12a.html), section 2.
 
     Args:
         x: points `(n,d)`
@@ -182,20 +191,22 @@ def mmd2(x:Tensor, # points `(n,d)`
         bandwidth: h of the kernel; `None`: `median_distance(y)`
 
     Returns:
-        scalar of the type of `x`, 0 or more
+        scalar, type of `x` `widened`, 0 or more
     """
-    check_clouds(x, y)
+    x, y = check_clouds(x, y)
     if choose('kernel', kernel, ('rbf', 'linear')) == 'linear':
         return (x.mean(0)-y.mean(0)).square().sum()
     h = median_distance(y) if bandwidth is None else bandwidth
-    if not h > 0: raise UserError(f"the bandwidth must be above 0, got {h}")
+    if not 0 < h < float('inf'):
+        raise UserError(f"the bandwidth must be finite and above 0, got {h}")
     return _discrepancy(lambda u, v: (_squares(u, v)/(-2*h*h)).exp(), x, y)
 
 # %% ../../nbs/ot/31_sliced.ipynb #f17c7790
 class MmdTarget:
     """A real cloud, prepared to be compared again and again by the squared MMD.
 
-    The kernel is Gaussian. Raises `UserError` as `mmd2` does.
+    The kernel is Gaussian. Raises `UserError` as `mmd2` does, and for real points that
+    are not finite.
 
     Args:
         self: real points `(m,d)`; no gradient flows into them
@@ -205,10 +216,11 @@ class MmdTarget:
     def __init__(self, real:Tensor, # real points `(m,d)`; no gradient flows into them
                  bandwidth:float|None=None # above 0; `None`: `median_distance(real)`
                  ):
-        self.real = real.detach()
+        self.real = _prepared(real)
         if bandwidth is None: bandwidth = median_distance(self.real)
-        if not bandwidth > 0:
-            raise UserError(f"the bandwidth must be above 0, got {bandwidth}")
+        if not 0 < bandwidth < float('inf'):
+            raise UserError("the bandwidth must be finite and above 0, "
+                            f"got {bandwidth}")
         self.bandwidth = bandwidth
         self.within = self._kernel(self.real, self.real).mean()
 
@@ -216,7 +228,7 @@ class MmdTarget:
 
     def distance(self, x:Tensor # points `(n,d)`
                  )->Tensor: # scalar, 0 or more, differentiable
-        """The same as `mmd2(x, real, bandwidth=...)`.
+        """The same as `mmd2(x, real, bandwidth=...)`. Raises `UserError` as it does.
 
         Args:
             self: points `(n,d)`
@@ -225,13 +237,14 @@ class MmdTarget:
         Returns:
             scalar, 0 or more, differentiable
         """
+        x, _ = check_clouds(x, self.real.to(x.dtype))
         own = self._kernel(x, x).mean()
         return (own+self.within-2*self._kernel(x, self.real).mean()).clamp(min=0)
 
 # %% ../../nbs/ot/31_sliced.ipynb #40d68b24
 def energy_distance(x:Tensor, # points `(n,d)`
                     y:Tensor # points `(m,d)`
-                    )->Tensor: # scalar of the type of `x`, 0 or more, in units of `x`
+                    )->Tensor: # scalar, type of `x` `widened`, in units of `x`
     """The energy distance (V-statistic), differentiable in both clouds.
 
     On a line it is the square of SciPy's. Distances are computed from differences, not
@@ -243,9 +256,9 @@ def energy_distance(x:Tensor, # points `(n,d)`
         y: points `(m,d)`
 
     Returns:
-        scalar of the type of `x`, 0 or more, in units of `x`
+        scalar, type of `x` `widened`, in units of `x`
     """
-    check_clouds(x, y)
+    x, y = check_clouds(x, y)
     mode = 'donot_use_mm_for_euclid_dist'
     def kernel(u, v): return -torch.cdist(u, v, compute_mode=mode)
     return _discrepancy(kernel, x, y)

@@ -174,8 +174,10 @@ def _quoted(c):
 
 def _wrapped(settings):
     "Options and their defaults as indented lines."
-    words = {flag(k): default_in_words(v) for k,v in settings.items()}
-    shown = ' '.join(f"{k}={v}" if v else k for k,v in words.items())
+    words = {k: default_in_words(v) for k,v in settings.items()}
+    names = {k: flag(f'no-{k}' if v is False else k) for k,v in settings.items()}
+    shown = ' '.join(names[k] if v in ('', 'on') else f'{names[k]}={v}'
+                     for k,v in words.items())
     return textwrap.wrap(shown, 100, initial_indent='    ', subsequent_indent='    ',
                          break_on_hyphens=False)
 

@@ -13,7 +13,8 @@ from ..files import artifact_kind, atomic_file, save_artifact
 from ..methods import find_object
 from ..reader import registry_entries, registry_names
 from .app import (check_arch, command, expect, expect_number, score_facts,
-                              scores_text, speak)
+                              scores_text, shown_if_lost, speak)
+from .evidence import check_evidence, gather_evidence, read_radius
 from .options import DataName, Output, RunOptions, SettingsOf, flag
 from ..work import Work, place_in_team
 
@@ -65,9 +66,10 @@ def cli_evaluate(set:Path, # folder of a distilled set
     score = j.evaluate(baselines, archs=arch, seeds=j.seeds(seeds), protocols=protocol,
                        work=work.folder, labels={j.name: stored} if labels else None)
     if j.rank: return None,None
-    score.save(out.path, out.force)
+    text = scores_text(score, out.path)
+    with shown_if_lost(text): score.save(out.path, out.force)
     work.clear()
-    return score_facts(score, out.path),scores_text(score, out.path)
+    return score_facts(score, out.path),text
 
 # %% ../../nbs/shell/96_judge.ipynb #dfe26aca
 def check_students(archs:list, # networks
@@ -195,7 +197,9 @@ def _stored(path, ds, protocols, teacher):
 
 # %% ../../nbs/shell/96_judge.ipynb #e773211e
 _STUDENTS = SettingsOf('shell.judge:attack_students', without=())
+_EVIDENCE = SettingsOf('shell.evidence:check_evidence', without=())
 
+# %% ../../nbs/shell/96_judge.ipynb #07e89756
 @command('attack teacher digits --preset quick --plot robustness.png')
 def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose students
                           # are then attacked
@@ -203,12 +207,13 @@ def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose st
                               # dsdist datasets
                preset:str='quick', # which attacks: quick, guard, ddrb, standard, full
                                    # or l2
-               eps:list[float]=[], # radius in pixel units, in (0,1]; repeat it for
-                                   # more; those of the preset if not given
+               eps:list[str]=[], # radius in pixel units, in (0,1], such as 8/255;
+                                 # repeat it for more; those of the preset if not given
                n:int|None=None, # test images at most; as the preset says if not given
                thrifty:bool=False, # attack at the largest radius first; images that
                                    # survive there count as surviving at the smaller
                                    # ones
+               evidence:SettingsOf=_EVIDENCE, # for checks, and an attack of your own
                students:SettingsOf=_STUDENTS, # of a set
                baselines:bool=True, # beside a set: also random real, nearest real and
                                     # full data
@@ -228,11 +233,12 @@ def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose st
         path: folder of a teacher, or of a distilled set, whose students are then attacked
         data: name of the data set whose test images are attacked, see dsdist datasets
         preset: which attacks: quick, guard, ddrb, standard, full or l2
-        eps: radius in pixel units, in (0,1]; repeat it for more; those of the preset if not
-            given
+        eps: radius in pixel units, in (0,1], such as 8/255; repeat it for more; those of the
+            preset if not given
         n: test images at most; as the preset says if not given
         thrifty: attack at the largest radius first; images that survive there count as
             surviving at the smaller ones
+        evidence: for checks, and an attack of your own
         students: of a set
         baselines: beside a set: also random real, nearest real and full data
         run: seed of images and students, and device
@@ -242,26 +248,28 @@ def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose st
     Returns:
         facts and text
     """
-    _check_attack(path, data, preset, eps, n, out, plot)
-    rank,_ = place_in_team()
-    how = dict(preset=preset, eps=tuple(eps) or None, n=n, thrifty=thrifty,
-               seed=run.seed)
+    radii = tuple(map(read_radius, eps)) or None
+    check_evidence(**evidence)
+    _check_attack(path, data, preset, radii or (), n, out, plot)
+    how = dict(preset=preset, eps=radii, n=n, thrifty=thrifty, seed=run.seed)
+    given = run,how,dict(evidence)
     if artifact_kind(path) == 'teacher':
-        found = attack_teacher(path, data, dict(students), run, how)
-    else: found = attack_students(path, data, run, how, out, baselines, **students)
-    if rank: return None,None
+        found = attack_teacher(path, data, dict(students), *given)
+    else: found = attack_students(path, data, *given, out, baselines, **students)
+    if place_in_team()[0]: return None,None
     results,rows,text = found
-    if plot.path: _draw(results, plot.path)
     records = {k: [r.record for r in rs] for k,rs in results.items()}
     facts = dict(rows=rows, results=records)
-    save_artifact(out.path, 'attacks', 2, facts, force=True)
+    with shown_if_lost(text):
+        save_artifact(out.path, 'attacks', 2, facts, force=True)
+        if plot.path: _draw(results, plot.path)
     return dict(out=str(out.path))|facts,f"{text}\n\nwritten to {out.path}"
 
 # %% ../../nbs/shell/96_judge.ipynb #207de1bf
 def _check_attack(path, data, preset, eps, n, out, plot):
     "Names, numbers and files, before anything is imported; the two files must be two."
     if artifact_kind(path) != 'teacher': expect(path, 'set')
-    choose('preset', preset, registry_names('evaluation.robust:PRESETS'))
+    choose('preset', preset, registry_names('evaluation.presets:PRESETS'))
     limits = dict(above=0) if preset == 'l2' else dict(above=0, most=1)
     for e in eps: expect_number('eps', e, **limits)
     expect_number('n', n)
@@ -284,7 +292,8 @@ def attack_teacher(path:Path, # folder of a teacher
                    data:DataName, # whose test images are attacked
                    students:dict, # options for students, which a teacher has none of
                    run:RunOptions, # seed and device
-                   how:dict # settings of `robustness`
+                   how:dict, # settings of `robustness`
+                   evidence:dict # as `gather_evidence` takes it
                    )->tuple: # results by name, no rows of a scorecard, and text
     """Attack a teacher as it is.
 
@@ -296,6 +305,7 @@ def attack_teacher(path:Path, # folder of a teacher
         students: options for students, which a teacher has none of
         run: seed and device
         how: settings of `robustness`
+        evidence: as `gather_evidence` takes it
 
     Returns:
         results by name, no rows of a scorecard, and text
@@ -308,6 +318,7 @@ def attack_teacher(path:Path, # folder of a teacher
     t.check(images)
     tell = None if place_in_team()[0] else speak
     robustness = find_object('evaluation.robust:robustness')
+    how = how|gather_evidence(evidence, images, run.device)
     r = robustness(t.model, images.test, tell=tell, **how)
     return {path.name: [r]},[],r.to_text()
 
@@ -316,6 +327,7 @@ def attack_students(path:Path, # folder of a distilled set
                     data:DataName, # whose test images are attacked
                     run:RunOptions, # seed and device
                     how:dict, # settings of `robustness`
+                    evidence:dict, # as `gather_evidence` takes it
                     out:Output, # beside which half-done work is kept
                     baselines:bool, # attack students of real images too
                     *,
@@ -333,6 +345,7 @@ def attack_students(path:Path, # folder of a distilled set
         data: whose test images are attacked
         run: seed and device
         how: settings of `robustness`
+        evidence: as `gather_evidence` takes it
         out: beside which half-done work is kept
         baselines: attack students of real images too
         arch: network of the students of a set
@@ -347,10 +360,12 @@ def attack_students(path:Path, # folder of a distilled set
     _check_inputs(path, data, teacher)
     j = _Judge(path, data, teacher, run)
     robustness,first = find_object('evaluation.robust:robustness'),[j.speak]
+    more = gather_evidence(evidence, j.data, run.device)
     def examine(student, row):
         tell = first.pop() if first else None
-        return robustness(student, j.data.test, tell=tell, **how)
-    work = j.work(out, how, arch, seeds, protocol, baselines)
+        return robustness(student, j.data.test, tell=tell, **how, **more)
+    evidence = {k: str(v) for k,v in evidence.items()}
+    work = j.work(out, how, evidence, arch, seeds, protocol, baselines)
     score = j.evaluate(baselines, '; attacks come on top', archs=[arch],
                        seeds=j.seeds(seeds), protocols=[protocol], work=work.folder,
                        examine=examine)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cli_demo', 'cli_data', 'cli_squeeze', 'parse_objective', 'cli_relabel']
 
-# %% ../../nbs/shell/95_make.ipynb #193e17d8
+# %% ../../nbs/shell/95_make.ipynb #5422a75a
 import inspect
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,9 @@ from ..methods import (SOURCE_KINDS, all_methods, find_method, find_object,
                             settings_of)
 from ..reader import gather_settings, method_options, registry_names
 from .app import (aligned, app, check_arch, check_ipc, command,
-                              describe_set, expect, expect_number, parameter_notes,
-                              published_of, score_facts, scores_text, shell_function,
-                              speak)
+                              describe_set, expect, expect_ending, expect_number,
+                              parameter_notes, published_of, score_facts, scores_text,
+                              shell_function, speak)
 from .options import (DataName, Output, RunOptions, SettingsOf,
                                   check_options, flag, option_of, read_group)
 from ..work import Work, place_in_team
@@ -335,8 +335,9 @@ def cli_relabel(set:Path, # folder of a distilled set
     check_device(device)
     expect(set, 'set'), expect(teacher, 'teacher')
     stored = kind == 'stored'
-    place = replace(out, kind='labels' if stored else 'set')
-    place.check(set, teacher, folder=not stored)
+    out = replace(out, kind='labels' if stored else 'set')
+    out.check(set, teacher, folder=not stored)
+    if stored: expect_ending(out.path, '.safetensors')
     return _relabel(set, teacher, kind, given, device, out)
 
 # %% ../../nbs/shell/95_make.ipynb #e9e078a1
@@ -358,8 +359,8 @@ def _check_labels(kind, given):
         raise UserError("--k belongs to --coding top-k")
     expect_number('views', given.get('views'))
 
+# %% ../../nbs/shell/95_make.ipynb #71d0cf15
 def _relabel(path, teacher, kind, settings, device, out):
-    "Load, ask the teacher, save."
     ds = find_object('distilled:DistilledSet').load(path)
     t = find_object('train.squeeze:load_teacher')(teacher, device)
     if settings.get('coding') == 'top-k':

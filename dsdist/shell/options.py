@@ -171,16 +171,17 @@ def _typed(o, text, whose):
     o.check(value)
     return value
 
-# %% ../../nbs/shell/93_options.ipynb #c9e1eef5
+# %% ../../nbs/shell/93_options.ipynb #8e0c5826
 @dataclass
 class DataName:
     """A data set as the shell names it.
 
-    - `name`, `root`, `size`, `channels`: as `load_data` takes them"""
+    - `name`, `root`, `size`, `channels`, `holdout`: as `load_data` takes them"""
     name:str
     root:Path|None = None
     size:int|None = None
     channels:int|None = None
+    holdout:float|None = None
 
     def folders(self)->tuple: # of paths
         """Folders that the run will read, as far as the name says.
@@ -217,7 +218,9 @@ class DataName:
             an `ImageData`
         """
         from dsdist.data.sources import load_data
-        return load_data(self.name, self.root, self.size, channels=self.channels)
+        holdout = .2 if self.holdout is None else self.holdout
+        return load_data(self.name, self.root, self.size, channels=self.channels,
+                         holdout=holdout, tell=lambda s: print('dsdist:', s))
 
 # %% ../../nbs/shell/93_options.ipynb #bfb2767b
 @dataclass(frozen=True)
@@ -353,11 +356,12 @@ def _plain(name, kind, default, note):
     option = _switch(name) if on else flag(name)
     return _keyword(name, kind, typer.Option(option, help=note), default)
 
-# %% ../../nbs/shell/93_options.ipynb #958a9bc2
+# %% ../../nbs/shell/93_options.ipynb #1cf7dac5
 _FORM = {'root': (Path, 'folder of the files, instead of ~/.cache/dsdist'),
          'size': (int, 'bring all images to this side in pixels: shorter side, '
                        'then center crop'),
-         'channels': (int, 'bring all images to 1 (gray) or 3 (RGB)')}
+         'channels': (int, 'bring all images to 1 (gray) or 3 (RGB)'),
+         'holdout': (float, 'share to test on, of a folder without test images')}
 
 def _data_parameters(p, note):
     kind = str if p.default is p.empty else Optional[str]
