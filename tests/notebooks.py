@@ -54,8 +54,10 @@ SOURCES = {'.'.join(p.relative_to(LIB).with_suffix('').parts): p for p in sorted
            if p.name != '_modidx.py' and (p.name != '__init__.py' or p.parent == LIB)}
 def package_files(folder): return {p.relative_to(folder).as_posix() for kind in ('*.py', '*.pyi', 'py.typed') for p in folder.rglob(kind)}
 PACKAGE = package_files(LIB)
-# of a notebook or a command under test: no bars, no display, kernels interpreted, one thread for nets this small
-QUIET = dict(OMP_NUM_THREADS='1', TQDM_DISABLE='1', TRITON_INTERPRET='1', MPLBACKEND='Agg', PYTHONUTF8='1')
+# of a notebook or a command under test: no bars, no display, kernels interpreted, one thread for nets this small; pyarrow's allocator
+# starts no thread, since `runner.py` forks after scikit-learn has imported pandas, and pandas pyarrow
+QUIET = dict(OMP_NUM_THREADS='1', TQDM_DISABLE='1', TRITON_INTERPRET='1', MPLBACKEND='Agg', PYTHONUTF8='1',
+             JE_ARROW_MALLOC_CONF='background_thread:false')
 
 
 def imported(nodes):
