@@ -84,7 +84,7 @@ NOUNS = {'set': 'distilled set', 'teacher': 'teacher', 'labels': 'file of labels
          'statistics': 'cache of statistics', 'robustness': 'robustness result',
          'scorecard': 'scorecard', 'attacks': 'file of attacks',
          'work': 'unfinished run', 'export': 'exported set', 'demo': 'demo',
-         'report': 'report', 'picture': 'picture'}
+         'report': 'report', 'picture': 'picture', 'experts': 'set of experts'}
 
 def _noun(kind):
     "A kind with its article."

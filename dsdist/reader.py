@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['Option', 'method_options', 'function_options', 'registry_names', 'registry_entries', 'gather_settings']
 
-# %% ../nbs/18_reader.ipynb #4b9bf40a
+# %% ../nbs/18_reader.ipynb #c3b0fa0e
 import ast, importlib.util
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from .core import UserError
-from .methods import find_method, module_name
+from .core import UserError, module_name
+from .methods import find_method
 from .settings import check_setting
 
 # %% ../nbs/18_reader.ipynb #cacc947f

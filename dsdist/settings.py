@@ -7,7 +7,7 @@ __all__ = ['setting', 'range_in_words', 'check_setting', 'Settings', 'spread', '
            'joined_parameters', 'with_fields']
 
 # %% ../nbs/01_settings.ipynb #d1ad690c
-import inspect, math, types
+import inspect, math, re, types
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, wraps
@@ -98,14 +98,15 @@ def _is_number(v):
 _KINDS = {bool: (_is_switch, 'true or false'), int: (_is_whole, 'a whole number'),
           float: (_is_number, 'a number'), str: (_is_text, 'text')}
 
-# %% ../nbs/01_settings.ipynb #75060dd0
+# %% ../nbs/01_settings.ipynb #4f5c4b4b
 def _check_one(name, value, hint, limits):
     "A single type: a kind of `_KINDS`, or a class of settings; another is let through."
     if hint in _KINDS: fits,kind = _KINDS[hint]
     elif _is_settings(hint):
         fits,kind = lambda v: isinstance(v, hint),f"{hint.__name__} settings"
     else: return
-    if not fits(value): raise UserError(f"{name} must be {kind}, got {value!r}")
+    if not fits(value):
+        raise UserError(f"{name} must be {kind}, got {value!r}", (name,))
     if hint in (int, float): _check_range(name, value, limits)
 
 def _check_range(name, value, limits):
@@ -113,7 +114,8 @@ def _check_range(name, value, limits):
             and value > limits.get('above', -math.inf)
             and value < limits.get('below', math.inf))
     if not fine:
-        raise UserError(f"{name} must be {range_in_words(limits)}, got {value}")
+        words = range_in_words(limits)
+        raise UserError(f"{name} must be {words}, got {value}", (name,))
 
 # %% ../nbs/01_settings.ipynb #01b75724
 def _check_any(name, value, kinds, limits):
@@ -127,8 +129,11 @@ def _check_any(name, value, kinds, limits):
     raise errors[-1 if isinstance(value, str) else 0]
 
 def _check_tuple(name, value, kinds, limits):
+    "A tuple of several types, or of any length: `tuple[Path, ...]`."
+    if kinds[1:] == (...,) and isinstance(value, tuple): kinds = kinds[:1]*len(value)
     if not (isinstance(value, tuple) and len(value) == len(kinds)):
-        raise UserError(f"{name} must be {len(kinds)} numbers, got {value!r}")
+        wanted = 'a tuple' if ... in kinds else f"{len(kinds)} numbers"
+        raise UserError(f"{name} must be {wanted}, got {value!r}", (name,))
     for v,hint in zip(value, kinds): check_setting(name, v, hint, limits)
 
 # %% ../nbs/01_settings.ipynb #e67c5eb5
@@ -149,7 +154,10 @@ class Settings:
         for f in fields(self):
             limits = f.metadata.get('limits', {})
             check_setting(f.name, getattr(self, f.name), hints[f.name], limits)
-        self.agree()
+        try: self.agree()
+        except UserError as e:
+            e.settings = e.settings or _named(self, str(e))
+            raise
 
     def agree(self)->None:
         """Raise `UserError` when settings do not go together. Here they always do."""
@@ -182,6 +190,11 @@ class Settings:
         return _from_card(cls, card)
 
 # %% ../nbs/01_settings.ipynb #2d3e687f
+def _named(s, sentence):
+    "The fields of settings that a sentence names."
+    words = {*re.findall(r'\w+', sentence)}
+    return tuple(f.name for f in fields(s) if f.name in words)
+
 def _meaning(meta):
     "Meaning and range of a field."
     return ', '.join(t for t in (meta['doc'], range_in_words(meta['limits'])) if t)

@@ -14,7 +14,7 @@ from multiprocessing import connection, current_process, get_context
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
-from .core import UserError, fingerprint, need, progress
+from .core import UserError, fingerprint, need, progress, started_as
 from .files import load_artifact, save_artifact
 
 # %% ../nbs/06_work.ipynb #da93d5c6
@@ -117,8 +117,8 @@ def _parted(result):
 class Work:
     """Runs jobs, and keeps in a folder what they have done.
 
-    Its methods are `jobs`, `job`, `found` and `clear`; `Work.beside` makes the hidden
-    folder that belongs to an output.
+    Its methods are `jobs`, `job`, `found`, `kept` and `clear`; `Work.beside` makes the
+    hidden folder that belongs to an output.
 
     Args:
         folder: `None`: nothing outlives the process
@@ -155,6 +155,20 @@ class Work:
             whether there is anything in the folder
         """
         return self.folder is not None and any(self.folder.glob('*'))
+
+    def kept(self, key:str, n:int)->list: # numbers of those of `n` jobs that are done
+        """Which jobs of this key an earlier run has finished.
+
+        Args:
+            self: numbers of those of `n` jobs that are done
+            key: numbers of those of `n` jobs that are done
+            n: numbers of those of `n` jobs that are done
+
+        Returns:
+            numbers of those of `n` jobs that are done
+        """
+        jobs = [Job(_job_file(self.folder, key, i), key, i) for i in range(n)]
+        return [j.number for j in jobs if j.result() is not None]
 
     def clear(self)->None:
         """Remove the folder: the result stands. The hidden parent goes when empty."""
@@ -226,8 +240,7 @@ def _job(self,
 Work.jobs,Work.job = _jobs,_job
 
 # %% ../nbs/06_work.ipynb #6c0e9191
-class _Still:
-    "A progress bar that is not there."
+class _Still: # a progress bar that is not there
     def __enter__(self): return self
     def __exit__(self, *_): pass
     def update(self, n=1): pass
@@ -276,9 +289,8 @@ def _forked(todo, run, tick, n):
         for worker in workers.values(): worker.kill()
         for worker in workers.values(): worker.join()
 
-# %% ../nbs/06_work.ipynb #40f248f0
-def _start(run, workers):
-    "Fork a worker."
+# %% ../nbs/06_work.ipynb #eee521ce
+def _start(run, workers): # fork a worker
     context = get_context('fork')
     here,there = context.Pipe()
     args = there,run,[here, *workers]
@@ -339,9 +351,8 @@ def _message(i, run, end):
         return 'result',(i, packed)
     except BaseException as e: return 'error',_sendable(e)
 
-# %% ../nbs/06_work.ipynb #bfea5b8e
-class _Ticks:
-    "Sends ticks to the parent, a few at a time."
+# %% ../nbs/06_work.ipynb #240c948c
+class _Ticks: # sends ticks to the parent, a few at a time
     def __init__(self, end): self.end,self.n = end,0
     def __call__(self, n=1):
         self.n += n
@@ -357,9 +368,8 @@ def _sendable(e):
     try: return ForkingPickler.loads(ForkingPickler.dumps(e)),trace
     except Exception: return RuntimeError(f"{type(e).__name__}: {e}"),trace
 
-# %% ../nbs/06_work.ipynb #3638c945
-def _packed(result):
-    "A result as bytes, without the shared memory that torch would use."
+# %% ../nbs/06_work.ipynb #49fb5a47
+def _packed(result): # a result as bytes, without the shared memory that torch would use
     from safetensors.torch import save
     tensors,values = _parted(result)
     tensors = {k: v.detach().cpu().contiguous() for k,v in tensors.items()}
@@ -378,7 +388,7 @@ def place_in_team()->tuple: # this process's number from 0, and how many there a
     Returns:
         this process's number from 0, and how many there are
     """
-    if int(os.environ.get('WORLD_SIZE', 1)) == 1: return 0,1
+    if started_as()[1] == 1: return 0,1
     state = _team()
     return state.process_index,state.num_processes
 

@@ -12,19 +12,19 @@ import pytest
 import torch
 
 from dsdist.__main__ import main
-from dsdist.core import UserError
+from dsdist.core import UserError, find_object
 from dsdist.data.sources import load_data
 from dsdist.distilled import DistilledSet
 from dsdist.evaluation.students import Protocol, train_student
-from dsdist.methods import METHODS, SOURCE_KINDS, Made, Run, distill, find_object
-from dsdist.reader import function_options, method_options
+from dsdist.methods import METHODS, SOURCE_KINDS, Made, Run, distill
+from dsdist.reader import method_options
 from dsdist.settings import Settings
 from dsdist.shell.app import flag
 from dsdist.train.fit import accuracy
 from dsdist.work import Job
 
-SHORT = dict(steps=6, every=2, shard=2)   # of those settings, the ones that a method has
-QUICK = dict(arch='convnet-bn-w8', steps=40)   # of a source
+SHORT = dict(steps=6, every=2, shard=2, iterations=6, inner=3, latest=1, inner_steps=2)   # of those settings, the ones that a method has
+QUICK = dict(teacher=dict(arch='convnet-bn-w8', steps=40), experts=dict(arch='convnet-w8', n=2, epochs=3, batch_size=20, lr=.05))   # of sources
 NAMES = list(METHODS)
 
 
@@ -44,9 +44,7 @@ def toy(): return load_data('toy')
 def sources(toy):
     "For each kind of source one that belongs to `toy`, made by the registry's own function"
     def make(kind):
-        function = SOURCE_KINDS[kind].make
-        known = {**function_options(function), 'arch': None}
-        return find_object(function)(toy, **{k: v for k, v in QUICK.items() if k in known})
+        return find_object(SOURCE_KINDS[kind].make)(toy, **QUICK[kind])
     return {None: None, **{kind: make(kind) for kind in SOURCE_KINDS}}
 
 
@@ -135,7 +133,7 @@ def another(option):
     "A value of an option that is not its default"
     hint, now, limits = option.hint, option.default, option.limits
     if hint is bool: return not now
-    if option.name == 'arch': return 'convnet-w8'
+    if option.name in ('arch', 'dsa'): return dict(arch='convnet-w8', dsa='cutout')[option.name]
     if get_origin(hint) is Literal: return next(v for v in get_args(hint) if v != now)
     if get_origin(hint) is tuple: return tuple(.5*(v or 1) for v in now)
     low, high = limits.get('least', limits.get('above')), limits.get('most', limits.get('below'))

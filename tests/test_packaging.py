@@ -1,7 +1,11 @@
 "Wheel and source distribution hold the package and nothing else; what is installed from them works on its own."
-import ast, configparser, email, os, re, shutil, sys, tarfile, zipfile
+import ast, configparser, email, os, re, shutil, subprocess, sys, sysconfig, tarfile, venv, zipfile
+from importlib import metadata
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from notebooks import LIB, NOTEBOOKS, PACKAGE, ROOT, succeed, text
 
@@ -9,6 +13,7 @@ CFG = configparser.ConfigParser(delimiters=['='])
 CFG.read(ROOT/'settings.ini', encoding='utf-8')
 CFG = CFG['DEFAULT']
 FILES = {f'dsdist/{f}' for f in PACKAGE}
+SITE = Path(sysconfig.get_path('purelib'))
 
 
 @pytest.fixture(scope='module')
@@ -61,6 +66,56 @@ def test_notebooks_run_on_their_extra():
             found = [a.name for a in n.names] if isinstance(n, ast.Import) else [n.module] if isinstance(n, ast.ImportFrom) else []
             for name in {f.split('.')[0] for f in found} - brought - own - set(sys.stdlib_module_names): missing.setdefault(name, set()).add(str(nb))
     assert not missing
+
+
+def wanted(names):
+    "Distributions that `pip install NAMES` would bring, as this environment has them"
+    found, todo = {}, [Requirement(n) for n in names]
+    while todo:
+        r = todo.pop()
+        dist, known = metadata.distribution(r.name), found.setdefault(canonicalize_name(r.name), set())
+        fresh = {'', *r.extras} - known
+        known |= fresh
+        for q in map(Requirement, dist.requires or []):
+            if any(q.marker is None and not e or q.marker and q.marker.evaluate({'extra': e}) for e in fresh): todo.append(q)
+    return set(found)
+
+
+def link(site, files, depth=0):
+    "Make links in `site` to the files of some distributions: to a whole folder where no other distribution has a part of it"
+    levels = {}
+    for name, own, path in files:
+        if path.parts[0] != '..': levels.setdefault(path.parts[depth], []).append((name, own, path))
+    for part, inside in levels.items():
+        if not any(own for _, own, _ in inside): continue
+        place = Path(*inside[0][2].parts[:depth+1])
+        if len({name for name, _, _ in inside}) == 1: (site/place).symlink_to(SITE/place)
+        else:
+            (site/place).mkdir()
+            link(site, inside, depth+1)
+
+
+@pytest.fixture(scope='module')
+def fresh(built, tmp_path_factory):
+    "The Python of an environment that has what `pip install '.[notebooks]'` brings, and nothing else; made of links, without a network"
+    home = tmp_path_factory.mktemp('fresh')
+    venv.create(home, with_pip=False)
+    site = next((home/'lib').glob('python*/site-packages'))
+    names = wanted(f"{CFG['requirements']} {CFG['notebooks_requirements']}".split())
+    dists = {canonicalize_name(d.metadata['Name']): d for d in metadata.distributions(path=[str(SITE)])}
+    link(site, [(n, n in names, f) for n, d in dists.items() for f in d.files or [] if n != 'dsdist'])
+    zipfile.ZipFile(built[0]).extractall(site)
+    python = home/'bin'/'python'
+    assert subprocess.run([python, '-c', 'import nbdev'], capture_output=True).returncode, "what belongs to developers is not there"
+    return python
+
+
+@pytest.mark.skipif(os.name == 'nt', reason="links need rights there")
+@pytest.mark.parametrize('name', ['00_core', 'data/10_images', 'tutorials/01_digits'])
+def test_notebook_runs_in_jupyter_on_the_extra(fresh, name, tmp_path, quiet):
+    shutil.copytree(ROOT/'nbs', tmp_path/'nbs', ignore=shutil.ignore_patterns('_*', '.*'))
+    succeed([fresh, '-m', 'jupyter', 'nbconvert', '--to', 'notebook', '--execute', '--stdout', f'{name}.ipynb'], cwd=tmp_path/'nbs',
+            env={**quiet, 'PYTHONNOUSERSITE': '1', 'JUPYTER_PLATFORM_DIRS': '1', 'HOME': str(tmp_path), 'MPLBACKEND': ''})
 
 
 def test_supported_pythons_are_tested():

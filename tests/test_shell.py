@@ -1,9 +1,10 @@
 """The shell: what it prints, where, its exit codes, and that a mistake is one sentence and changes nothing.
 
 Most commands run in this process, through the same `main` that the shell calls; a few run as the installed command."""
-import hashlib, json, os, shutil, signal, subprocess, sys, sysconfig, time
+import hashlib, json, os, re, shutil, signal, subprocess, sys, sysconfig, time
 from functools import partial
 from pathlib import Path
+from typing import get_args, get_origin
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from dsdist.__main__ import main
 from dsdist.distilled import DistilledSet
 from dsdist.evaluation.students import PROTOCOLS
 from dsdist.methods import METHODS
+from dsdist.reader import function_options, method_options
 from dsdist.shell.app import app, run_line
 from dsdist.train.squeeze import Teacher, load_teacher
 
@@ -87,10 +89,15 @@ WRONG = [
     ('attack teacher toy --preset mild --out new', "unknown preset 'mild': choose one of quick, guard"),
     ('squeeze toy --objective bump --out new', "unknown objective 'bump': choose one of bend"),
     ('data toys', "unknown data set 'toys': choose one of digits, toy"),
+    ('data toys', 'did you mean toy?'),
+    ('distill wmd toy --out new', 'did you mean wmdd?'),
+    ('evaluate small toy --protocol hrad --out new', 'did you mean hard?'),
+    ('evaluate small toy --arch resnet19 --out new', 'did you mean resnet18?'),
+    ('attack teacher toy --preset quik --out new', 'did you mean quick?'),
     ('squeeze toy --arch resnet19 --out new', "unknown network 'resnet19'"),
     ('squeeze toy --optimizer newton --out new', "unknown optimizer 'newton': choose one of adamw, sgd"),
     ('squeeze toy --device abacus --out new', "unknown device 'abacus'"),
-    ('squeeze toy --device cuda:99 --out new', 'CUDA devices'),
+    ('squeeze toy --device cuda:99 --out new', "--device 'cuda:99' asked for, but this machine has"),
     ('distill wmdd toy --teacher teacher --device abacus --out new', "unknown device 'abacus'"),
     ('evaluate small toy --protocol warm --out new', f"unknown protocol 'warm': choose one of {', '.join(PROTOCOLS)}"),
     ('evaluate small toy --arch resnet19 --out new', "unknown network 'resnet19'"),
@@ -98,27 +105,28 @@ WRONG = [
     ('export small --to gif --out new', "unknown form 'gif': choose one of folder, parquet"),
     ('distill wmdd toy --teacher teacher --start gray --out new', "unknown start 'gray': choose one of mean, real, patches, noise"),
     # numbers that cannot work
-    ('distill wmdd toy --ipc 0 --teacher teacher --out new', 'ipc must be a whole number of at least 1, got 0'),
-    ('distill random toy --ipc 0 --out new', 'ipc must be a whole number of at least 1, got 0'),
-    ('distill wmdd toy --ipc 61 --teacher teacher --out new', "ipc 61 is too many: class 'red' of toy has only 60 training images"),
+    ('distill wmdd toy --ipc 0 --teacher teacher --out new', '--ipc must be a whole number of at least 1, got 0'),
+    ('distill random toy --ipc 0 --out new', '--ipc must be a whole number of at least 1, got 0'),
+    ('distill wmdd toy --ipc 61 --teacher teacher --out new', "--ipc 61 is too many: class 'red' of toy has only 60 training images"),
     ('distill wmdd toy --ipc ten --out new', "invalid value for '--ipc'"),
-    ('distill wmdd toy --teacher teacher --steps 0 --out new', 'steps'),
-    ('distill wmdd toy --teacher teacher --lr -1 --out new', 'lr must be above 0'),
+    ('distill wmdd toy --teacher teacher --steps 0 --out new', '--steps must be 1 or more, got 0'),
+    ('distill wmdd toy --teacher teacher --lr -1 --out new', '--lr must be above 0'),
     ('distill random toy --steps 5 --out new', 'no such option: --steps'),
     ('distill nearest toy --bn 1 --teacher teacher --out new', 'no such option: --bn'),
-    ('demo --ipc 0 --out new', 'ipc must be a whole number'),
-    ('demo --ipc 125 --out new', 'ipc 125 is too many'),
+    ('demo --ipc 0 --out new', '--ipc must be a whole number'),
+    ('demo --ipc 125 --out new', '--ipc 125 is too many'),
     ('evaluate small toy --seeds 0 --out new', '--seeds must be 1 or more, got 0'),
     ('evaluate small toy --protocol soft --out new', 'give the --teacher'),
-    ('attack teacher toy --eps 0 --out new', 'above 0'),
+    ('attack teacher toy --eps 0 --out new', '--eps must be above 0 and at most 1, got 0.0'),
     ('attack teacher toy --eps 8 --out new', 'at most 1'),
-    ('attack teacher toy --n 0 --out new', 'n must be 1 or more'),
-    ('squeeze toy --objective bend:weight=1.5 --out new', 'below 1'),
+    ('attack teacher toy --n 0 --out new', '--n must be 1 or more'),
+    ('squeeze toy --objective bend:weight=1.5 --out new', 'the objective bend: weight must be from 0 to below 1'),
     ('data toy --size 0', '--size must be 1 or more, got 0'),
-    ('data toy --channels 2', 'channels must be 1'),
+    ('data toy --channels 2', '--channels must be 1'),
+    ('data folder:pets --holdout 1', '--holdout must be from 0 to below 1, got 1.0'),
     ('relabel small --teacher teacher --views 0 --out new', '--views must be 1 or more, got 0'),
     ('relabel small --teacher teacher --kind mean --views 0 --out new', '--views must be 1 or more, got 0'),
-    ('relabel small --teacher teacher --coding top-k --k 4 --out new.safetensors', 'k must be from 1 to the number of classes, 3'),
+    ('relabel small --teacher teacher --coding top-k --k 4 --out new.safetensors', '--k must be from 1 to the number of classes, 3'),
     # options that mean nothing there
     ('relabel small --teacher teacher --kind replay --protocol soft --out new', '--kind replay has no setting --protocol: it takes none'),
     ('relabel small --teacher teacher --kind replay --seed 0 --out new', '--kind replay has no setting --seed'),
@@ -128,8 +136,9 @@ WRONG = [
     (f'evaluate small toy --arch {NET} --labels labels.safetensors --out new', 'no --protocol uses the --labels'),
     ('distill random toy --published wmdd-imagenet --out new', 'no such option: --published'),
     ('distill random toy --teacher teacher --out new', 'no such option: --teacher'),
-    ('distill sre2l toy --teacher teacher --shard 0 --out new', 'shard must be 1 or more, got 0'),
-    ('distill wmdd toy --teacher teacher --compat --match none --out new', 'the released loss, which decides on match'),
+    ('distill sre2l toy --teacher teacher --shard 0 --out new', '--shard must be 1 or more, got 0'),
+    ('distill wmdd toy --teacher teacher --compat --match none --no-per-class --out new', '--compat is the released loss, which decides on --match and --no-per-class itself'),
+    ('distill wmdd toy --teacher teacher --cutmix 1 --out new', 'crops, flips and shifts, not --cutmix or --mixup'),
     ('distill sre2l toy --published cda-imagenet --teacher teacher --out new', 'of the method cda, not of sre2l'),
     ('distill wmdd toy --published wmdd-imagenet --match sliced --out new', 'wmdd-imagenet needs the --teacher'),
     ('squeeze toy --published sre2l-imagenet --out new', "no recipe for its teacher, which is torchvision's resnet18"),
@@ -148,6 +157,9 @@ WRONG = [
     ('relabel small --teacher nowhere --out new', 'nowhere is not a teacher'),
     (f'evaluate small toy --arch {NET} --protocol soft --labels nowhere --no-baselines --out new', 'nowhere is not a file of labels: there is no such file or folder'),
     (f'evaluate small toy --arch {NET} --protocol soft --labels small/set.safetensors --no-baselines --out new', 'small/set.safetensors is not a file of labels'),
+    ('attack teacher toy --twin teacher --twin small --out new', '--twin small is not a teacher'),
+    ('attack teacher toy --extra math:floor --extra math:floor --out new', 'two attacks have the same name: floor, floor'),
+    ('attack teacher toy --reference 93 --out new', '--reference must be between 0 and 1, got 93'),
     # files that are damaged
     ('data folder:torn', 'torn/train/dog/1.png'),
     ('squeeze folder:torn --out new', 'torn/train/dog/1.png'),
@@ -231,6 +243,48 @@ def test_one_sentence_exit_2_nothing_changed(shop, line, words):
     assert files(shop) == before
 
 
+# what must be typed for a command to look at its other options, and no more
+TYPED = {'squeeze': 'squeeze toy --out new', 'evaluate': 'evaluate small toy --out new', 'attack': 'attack small toy --out new',
+         'relabel': 'relabel small --teacher teacher --out new', 'data': 'data toy', 'demo': 'demo --out new',
+         **{f'distill {m}': f'distill {m} toy --out new' for m in METHODS}}
+
+
+FORM = {'size': (1, 0), 'channels': (1, 2), 'holdout': (1, 1)}   # option: how many values it takes, and one out of its range
+OTHERS = {'distill': {'ipc': (1, 0), 'seed': (1, None), **FORM}, 'squeeze': {'seed': (1, None), **FORM}, 'data': FORM, 'demo': {'ipc': (1, 0), 'seed': (1, None)},
+          'evaluate': {'seeds': (1, 0), 'seed': (1, None), **FORM}, 'attack': {'seeds': (1, 0), 'n': (1, 0), 'eps': (1, 0), 'reference': (1, 2), 'seed': (1, None), **FORM},
+          'relabel': {'views': (1, 0), 'k': (1, None), 'seed': (1, None)}}
+
+
+def impossible(command):
+    "Each option of a command that takes numbers, with a text that is none, and with a number out of its range"
+    kind, _, method = command.partition(' ')
+    read = method_options(method) if method else function_options('train.squeeze:squeeze') if kind == 'squeeze' else {}
+    asked = {}
+    for name, o in read.items():
+        if get_origin(o.hint) is tuple: values = len(get_args(o.hint))
+        elif {int, float} & {o.hint, *get_args(o.hint)}: values = 1
+        else: continue
+        low = o.limits.get('least', o.limits.get('above'))
+        asked[name] = values, None if low is None else low - ('least' in o.limits)
+    for name, (values, wrong) in (OTHERS[kind] | asked).items():
+        option = '--' + name.replace('_', '-')
+        yield option, ' '.join(['three']*values)
+        if wrong is not None: yield option, ' '.join([str(wrong)]*values)
+
+
+NUMBERS = [(command, option, value) for command in TYPED for option, value in impossible(command)]
+
+
+def test_there_are_numbers_to_mistype(): assert len(NUMBERS) > 150
+
+
+@pytest.mark.parametrize('command, option, value', NUMBERS, ids=lambda v: v)
+def test_a_sentence_about_a_number_names_its_option(shop, command, option, value):
+    code, out, err = run_line(f'{TYPED[command]} {option} {value}')
+    assert (code, out) == (2, '') and option in err and err.count('\n') == 1, err
+    assert f' {option[2:].replace("-", "_")} ' not in err, 'the name in Python'
+
+
 @pytest.mark.parametrize('line', ['distill alchemy toy --out new', 'distill wmdd toy --ipc 0 --teacher teacher --out new', 'show cut', 'data folder:torn'])
 def test_debug_shows_the_traceback_before_the_sentence(shop, line):
     code, out, err = run_line(line + ' --debug')
@@ -281,6 +335,17 @@ def test_published_configuration_is_the_base_of_the_options(shop):
     assert used['augment']['scale'] == [.5, 1] and used['augment']['flip'] and used['augment']['roll'] == 32
     std = json.loads(fine('data toy --json'))['std']
     assert used['lr'] == pytest.approx(.1*sum(std)/3)
+
+
+def test_checks_ask_for_options(shop):
+    ended = run_line('attack teacher toy --n 2 --eps 1/255 --out asked.json', 0)
+    assert 'give --twin to check' in ended.out and 'give --reference or --seen to check' in ended.out
+    assert re.match(r'dsdist: 2 images, 2 attacks at 1 radii: at most 720 gradients and 1,046 forward passes, about [\d.]+ s on this machine, without the checks\n', ended.err)
+
+
+def test_show_tells_the_augmentation(shop):
+    fine('distill wmdd toy --ipc 1 --teacher teacher --steps 2 --scale .5 1 --flip --out flipped')
+    assert re.search(r'\naugment +scale 0.5 1, flip', fine('show flipped'))
 
 
 def test_methods_list_published_configurations(shop):

@@ -2,10 +2,14 @@
 
 They are started by torchrun: `accelerate launch --cpu --num_processes 2` starts one process, and a test of it would prove nothing."""
 import json, socket, subprocess, sys, time
+from pathlib import Path
 
 import psutil, pytest
+from PIL import Image
 from safetensors import safe_open
 
+import dsdist.__main__   # registers the commands
+from dsdist.shell.app import app, run_line
 from notebooks import succeed
 
 STEPS = 100
@@ -31,11 +35,15 @@ def distill(out, method='wmdd'):
     return ['member.py', 'distill', method, 'digits', '--ipc', '3', '--teacher', 'teacher', '--steps', str(STEPS), '--shard', '10', '--out', out]
 
 
-def team(out, method='wmdd'):
+def team(out, method='wmdd'): return together(distill(out, method))
+
+
+def together(member):
+    "Two processes that run a file with its arguments"
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
         port = s.getsockname()[1]
-    return [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', str(port), *distill(out, method)]
+    return [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', str(port), *member]
 
 
 @pytest.mark.parametrize('method', ['wmdd', 'sre2l'])
@@ -65,3 +73,44 @@ def test_a_killed_team_goes_on(bench):
     succeed(team('torn'), cwd=folder, env=env)
     assert (folder/'torn'/'set.safetensors').read_bytes() == (folder/'wmdd-alone'/'set.safetensors').read_bytes()
     assert not work.exists(), "work is left behind"
+
+
+def test_a_notice_is_printed_once(bench):
+    "Both processes read the folder, find the same and split it; one of them says so"
+    folder, env = bench
+    for c, color in (('cat', 'red'), ('dog', 'blue')):
+        for i in range(4):
+            file = folder/'pets'/c/f'{i}.png'
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new('RGB', (8, 8), color).save(file)
+        (folder/'pets'/c/'notes.xyz').write_text('hello')
+    line = ['member.py', 'distill', 'random', 'folder:pets', '--ipc', '1', '--out', 'pair']
+    done = subprocess.run(together(line), cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    notices = [s for s in done.stderr.splitlines() if s.startswith('dsdist: ')]
+    assert len(notices) == len({*notices}) > 0, done.stderr
+    assert done.stdout.count('fingerprint') == 1 and (folder/'pair').is_dir()
+
+
+SHARED = {'squeeze', 'evaluate', 'attack'}   # and `distill`, a group of commands
+ALONE = {'demo': '', 'data': 'toy', 'relabel': 'small --teacher teacher --out new', 'show': 'small --out new.png', 'export': 'small --out new',
+         'report': 'small score.json', 'methods': '', 'protocols': '', 'networks': '', 'datasets': '', 'bench': 'anchors'}
+
+
+def test_every_command_is_shared_or_alone():
+    names = {c.name or c.callback.__name__.removeprefix('cli_') for c in app.registered_commands}
+    assert names == SHARED | set(ALONE)
+
+
+@pytest.mark.parametrize('name', ALONE)
+def test_a_command_for_one_process_refuses_to_be_shared(tmp_path, monkeypatch, name):
+    "The first process says so in a sentence, the others say nothing, and no file is read or written"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    for rank in '01':
+        monkeypatch.setenv('RANK', rank)
+        code, out, err = run_line(f'{name} {ALONE[name]}')
+        assert (code, out) == (2, '')
+        words = 'dsdist: this command runs in one process: start it without torchrun or accelerate launch, which have started 2\n'
+        assert err == (words if rank == '0' else '')
+    assert not list(Path().iterdir())

@@ -272,15 +272,16 @@ def _check_rded(data, ipc, factor, images, crops, scale):
     f,low = _factor(data, factor),int(data.counts.argmin())
     if f < 1 or data.size%f:
         raise UserError("rded tiles factor x factor pieces, so the factor must divide "
-                        f"the image side {data.size}, got {f}")
+                        f"the image side {data.size}, got {f}", ('factor',))
     if images < 1 or crops < 1:
-        raise UserError(f"images and crops must be 1 or more, got {images} and {crops}")
+        message = f"images and crops must be 1 or more, got {images} and {crops}"
+        raise UserError(message, ('images', 'crops'))
     if not 0 < scale[0] < scale[1] <= 1:
-        raise UserError(f"scale must be 0 < low < high <= 1, got {scale}")
+        raise UserError(f"scale must be 0 < low < high <= 1, got {scale}", ('scale',))
     if data.counts[low] < ipc*f**2:
         raise UserError(f"rded needs {ipc*f**2} images of each class for ipc {ipc}, "
                         f"but class {data.classes[low]!r} has {data.counts[low]}: "
-                        "choose a smaller ipc or factor")
+                        "choose a smaller ipc or factor", ('ipc', 'factor'))
 
 # %% ../../nbs/coreset/51_select.ipynb #def4e191
 def baselines(data:ImageData, # where the images come from

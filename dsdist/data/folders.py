@@ -206,7 +206,7 @@ def _class_folders(part, search):
     if found: return found
     raise UserError(f"{part} has no class folders: expected {part}/<class>/<image>")
 
-# %% ../../nbs/data/08_folders.ipynb #8544bfc2
+# %% ../../nbs/data/08_folders.ipynb #0e7f7deb
 def _labeled(files):
     "Image files of all classes, and the label of each."
     labels = [k for k,fs in enumerate(files) for _ in fs]
@@ -230,9 +230,10 @@ def _part_files(path, *parts):
                         f"{', '.join(IMAGE_FORMATS)}")
     k = len(folders[0])
     names = [f.name for f in folders[0].values()]
-    return names,[files[i:i+k] for i in range(0, len(files), k)],_left_out(path, search)
+    parted = [files[i:i+k] for i in range(0, len(files), k)]
+    return names,parted,_left_out(path, search)+_frames(path, files)
 
-# %% ../../nbs/data/08_folders.ipynb #e87615d6
+# %% ../../nbs/data/08_folders.ipynb #a5f7b9d7
 def _check_same(parts, folders):
     "Refuse parts whose classes differ."
     for part,other in zip(parts[1:], folders[1:]):
@@ -246,6 +247,12 @@ def _left_out(path, search):
     "A sentence on what is not read, if there is anything."
     left = [f"{n} {what}" for what,n in search.left.most_common()]
     return (f"{path}: left out {', '.join(left)}",) if left else ()
+
+def _frames(path, files):
+    "A sentence on files that may hold more than one picture, if there are any."
+    names = [os.fspath(f).lower() for own in files for f in own]
+    n = sum(f.endswith(('.gif', '.apng')) for f in names)
+    return (f"{path}: {n} .gif or .apng, of an animation the first frame is read",)[:n]
 
 # %% ../../nbs/data/08_folders.ipynb #9e085b50
 def _held_out(path, names, files, holdout, seed):
@@ -322,7 +329,7 @@ def folder_layout(path:str|Path, # holds `train` and `test` (or `valid`, `valida
                  "class, are held out for the test (--holdout)")
     return Layout(*_labeled(train), *_labeled(test), classes, notes)
 
-# %% ../../nbs/data/08_folders.ipynb #06dddb7c
+# %% ../../nbs/data/08_folders.ipynb #6a91bf6c
 def tinyimagenet_layout(path:str|Path # the unpacked archive; holds `train` and `val`
                         )->Layout: # the validation images are the test images
     """The images of Tiny ImageNet.

@@ -352,14 +352,14 @@ class ImageData(_Statistics):
         return _split(self, fraction, seed)
 
 # %% ../../nbs/data/10_images.ipynb #db630c3e
-def _check_ipc(data, ipc):
-    "`ipc`, if every class has as many training images."
+def _check_ipc(data, ipc): # gives it back if every class has as many training images
     if ipc < 1 or ipc != int(ipc):
-        raise UserError(f"ipc must be a whole number of at least 1, got {ipc}")
+        message = f"ipc must be a whole number of at least 1, got {ipc}"
+        raise UserError(message, ('ipc',))
     low = int(data.counts.argmin())
     if ipc <= data.counts[low]: return int(ipc)
-    raise UserError(f"ipc {ipc} is too many: class {data.classes[low]!r} of "
-                    f"{data.name} has only {data.counts[low]} training images")
+    few = f"{data.classes[low]!r} of {data.name} has only {data.counts[low]}"
+    raise UserError(f"ipc {ipc} is too many: class {few} training images", ('ipc',))
 
 def _split(data, fraction, seed):
     "A stratified division of `data.train`."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['bench_recover']
 
-# %% ../../nbs/decoupled/66_bench.ipynb #b1616950
+# %% ../../nbs/decoupled/66_bench.ipynb #c70a1961
 from functools import partial
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..bench import bench_row, time_pairs
+from ..bench import BF16, bench_row, time_pairs
 from ..core import generator, progress
 from .losses import published_loss
 from .recover import half_precision
@@ -74,12 +74,12 @@ def _tapped_step(model, x, y, opt, bn):
     with torch.no_grad(): x.clamp_(0, 1)
     return x.grad
 
-# %% ../../nbs/decoupled/66_bench.ipynb #f797f2a4
+# %% ../../nbs/decoupled/66_bench.ipynb #c42eac82
 def _steps(step, model, start, y, n, bn=.01):
     "Some steps from a start: the last gradient and the images."
     x = start.clone().requires_grad_()
     opt = torch.optim.Adam([x], .05, betas=(.5, .9))
-    for _ in range(n): g = step(model, x, y, opt, bn)
+    for _ in progress(range(n), 'steps'): g = step(model, x, y, opt, bn)
     return g.clone(),x.detach()
 
 # %% ../../nbs/decoupled/66_bench.ipynb #83430faf
@@ -160,11 +160,12 @@ def _end_losses(sides, x, y, n):
         ends.append((name, sum(store).item()))
     return ends
 
-# %% ../../nbs/decoupled/66_bench.ipynb #c957a762
+# %% ../../nbs/decoupled/66_bench.ipynb #4ee872ec
 def _rows_against(setting, quantity, values, goals):
     "One row for each side with a value, against the published step."
     published = ('published', values['published'])
-    return [bench_row(setting, quantity, (name, values[name]), published, goal)
+    return [bench_row(setting, quantity, (name, values[name]), published, goal,
+                      BF16 if name == 'tapped, bf16' else ())
             for name,goal in goals.items()]
 
 def _gradient_row(setting, ours, theirs):

@@ -23,7 +23,7 @@ from ..settings import Settings, setting, spread
 from ..train.squeeze import Teacher
 from ..work import Work, place_in_team
 
-# %% ../../nbs/decoupled/55_recover.ipynb #9665dfe0
+# %% ../../nbs/decoupled/55_recover.ipynb #1c842fd0
 @dataclass(frozen=True)
 class Recovery(Settings):
     """How images are optimized against a teacher.
@@ -54,7 +54,7 @@ class Recovery(Settings):
         """Raises `UserError` for settings that do not go together."""
         if self.augment.cutmix or self.augment.mixup:
             raise UserError("recover looks at one image at a time: use crops, flips "
-                            "and shifts, not cutmix or mixup")
+                            "and shifts, not cutmix or mixup", ('cutmix', 'mixup'))
         own = (self.match, self.per_class) in (('barycenter', True), ('ce', False))
         if self.compat and not own:
             raise UserError("compat is the released loss, which decides on match and "

@@ -134,7 +134,7 @@ def encode_labels(logits:Tensor, # the teacher's, float `(V,K)`
     K = logits.shape[1]
     if coding == 'top-k' and not 1 <= k <= K <= 2**15:
         raise UserError(f"k must be from 1 to the number of classes, {K}, and there "
-                        f"may be {2**15} classes at most, got k={k}")
+                        f"may be {2**15} classes at most, got k={k}", ('k',))
     z = logits.float()
     return CODINGS[coding][0](z-z.amax(1, keepdim=True), k, temperature)
 

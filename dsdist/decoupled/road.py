@@ -127,7 +127,7 @@ def _check_norms(teacher, recovery):
     if all(m is not None for m in kept): return
     raise UserError("the released losses (compat) need a teacher with batch norm, and "
                     f"{teacher.card['arch']} has none: leave compat out, or take a "
-                    "network such as convnet3-bn")
+                    "network such as convnet3-bn", ('compat',))
 
 def _statistics(teacher, data, run, weights=None):
     "What the teacher finds in the data; from disk, if a folder keeps it."

@@ -78,8 +78,19 @@ def _seconds_a_step(p, data, arch, device):
     finally: torch.set_num_threads(threads)
 
 # %% ../../nbs/evaluation/50_judge.ipynb #f719c8ef
-def _cost(todo, made, data, device):
+def _cost(todo, made, data, device, kept=()):
     "One sentence: how many students, and about how long they take on this machine."
+    left = [student for i,student in enumerate(todo) if i not in kept]
+    known = f"{len(kept)} of {len(todo)} students are kept from an earlier run"
+    if not left: return known
+    wall = _wall(left, made, data, device)
+    advice = '; a smaller network such as convnet3-w32 is faster'*(wall > 3600)
+    students = f"{len(left)} student{'s'*(len(left) > 1)} to train"
+    words = f"{students}, {_about(wall)} on this machine"+advice
+    return f"{known}, {words}" if kept else words
+
+def _wall(todo, made, data, device):
+    "Seconds that students take on this machine."
     rates,total = {},0.
     for p,name,arch,seed in todo:
         p = p.resolve(len(made[name, seed].labels))
@@ -87,9 +98,7 @@ def _cost(todo, made, data, device):
         if kind not in rates: rates[kind] = _seconds_a_step(p, data, arch, device)
         total += p.steps*rates[kind]
     side = torch.get_num_threads() if device.type == 'cpu' else 1
-    wall = total/min(side, len(todo))
-    advice = '; a smaller network such as convnet3-w32 is faster'*(wall > 3600)
-    return f"{len(todo)} students to train, {_about(wall)} on this machine"+advice
+    return total/min(side, len(todo))
 
 def _about(seconds):
     "A duration in words, with a unit that suits it."
@@ -143,8 +152,9 @@ def evaluate(sets:dict, # by name: a `DistilledSet`, images, or a function of a 
         ds,answers = made[name, seed],labels.get(name, teacher)
         return score_student(name, ds, data, arch, protocol=p, teacher=answers, job=job,
                              run=Run(seed=seed, device=device), examine=examine)
-    if tell: tell(_cost(todo, made, data, device))
     key = _key(todo, made, data, (teacher, labels, examine)) if work else 'students'
+    kept = Work(work).kept(key, len(todo))
+    if tell: tell(_cost(todo, made, data, device, kept))
     units = max(p.budget(len(made[n, s].labels))['steps'] for p,n,_,s in todo)
     small = device.type == 'cpu'
     found = Work(work).jobs(key, todo, train, desc='students', units=units, small=small)

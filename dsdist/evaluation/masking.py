@@ -220,9 +220,18 @@ def _notices(stand, attack, model, low):
 # %% ../../nbs/evaluation/46_masking.ipynb #6b0c1c22
 def _nearest(x, seen):
     "Distance of each image to the nearest of `seen`, root mean square over the pixels."
-    seen = as_pixels(seen, 'seen', x.shape[1:]).to(x).flatten(1)
-    rows = [torch.cdist(u.flatten(1), seen).amin(1) for u in x.split(250)]
-    return torch.cat(rows)/x[0].numel()**.5
+    near = x.new_full((len(x),), math.inf)
+    for some in _in_parts(seen):
+        some = as_pixels(some, 'seen', x.shape[1:]).to(x).flatten(1)
+        rows = [torch.cdist(u.flatten(1), some).amin(1) for u in x.split(250)]
+        near = torch.minimum(near, torch.cat(rows))
+    return near/x[0].numel()**.5
+
+def _in_parts(seen, size=1000):
+    "Images a thousand at a time; those that lie on the disk are read when it is due."
+    if hasattr(seen, 'gather') and not isinstance(seen, Tensor):
+        for i in torch.arange(len(seen)).split(size): yield seen.gather(i)
+    else: yield from torch.as_tensor(getattr(seen, 'images', seen)).split(size)
 
 @_check('C16', 'clean accuracy is the known one, '
                'and no test image was seen in training')

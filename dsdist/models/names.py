@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['NORMS', 'NORM_SUFFIXES', 'NETWORKS', 'model_names', 'parse_name', 'find_builder']
 
-# %% ../../nbs/models/14_names.ipynb #3b0ff655
+# %% ../../nbs/models/14_names.ipynb #e0d889f4
 import importlib, re
 from collections.abc import Callable
 from functools import partial
 
-from ..core import UserError, choose
+from ..core import UserError, choose, did_you_mean
 
 # %% ../../nbs/models/14_names.ipynb #a7ab43e3
 NORMS = ('instance', 'batch', 'group', 'none')
@@ -40,7 +40,7 @@ def _base_and_rest(name):
     m = re.fullmatch(rf"({'|'.join(NETWORKS)})(?:(?<=convnet)(\d+))?((?:-\w+)*)", name)
     if m: return m[1],m[2],m[3].split('-')[1:]
     raise UserError(f"unknown network {name!r}: choose one of {', '.join(NETWORKS)}, "
-                    "convnetD for a depth D, or timm:NAME")
+                    "convnetD for a depth D, or timm:NAME"+did_you_mean(name, NETWORKS))
 
 def _suffix(suffix, name):
     "The setting that a suffix spells out."

@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['read_radius', 'check_evidence', 'gather_evidence']
 
-# %% ../../nbs/shell/89_evidence.ipynb #618cd1e3
+# %% ../../nbs/shell/89_evidence.ipynb #b4e09e60
 import importlib, importlib.util, math
 from pathlib import Path
 
-from ..core import UserError
+from ..core import UserError, find_object
 from ..files import artifact_kind
-from ..methods import find_object
 
 # %% ../../nbs/shell/89_evidence.ipynb #0add1ada
 def read_radius(text:str # a number, or two with a bar: `'8/255'`
@@ -32,34 +31,45 @@ def read_radius(text:str # a number, or two with a bar: `'8/255'`
     if math.isfinite(value): return value
     raise UserError(f"--eps must be a number or a fraction such as 8/255, got {text!r}")
 
-# %% ../../nbs/shell/89_evidence.ipynb #a5d5fd4d
+# %% ../../nbs/shell/89_evidence.ipynb #a7f68ea2
 def check_evidence(*,
-                   twin:Path|None=None, # folder of another teacher, to attack through
-                   extra:str|None=None, # your own attack: attack.py:name or module:name
+                   twin:tuple[Path, ...]|None=None, # folder of another teacher, to
+                                                    # attack through; repeat it for more
+                   extra:tuple[str, ...]|None=None, # your own attack, attack.py:name or
+                                                    # module:name; repeat it for more
                    seen:str|None=None, # training images: train, or a set's folder
                    reference:float|None=None # clean accuracy known from elsewhere
                    )->None:
     """Raise `UserError` for evidence that cannot be found. This imports nothing.
 
     Args:
-        twin: folder of another teacher, to attack through
-        extra: your own attack: attack.py:name or module:name
+        twin: folder of another teacher, to attack through; repeat it for more
+        extra: your own attack, attack.py:name or module:name; repeat it for more
         seen: training images: train, or a set's folder
         reference: clean accuracy known from elsewhere
     """
-    if twin is not None and artifact_kind(twin) != 'teacher':
-        raise UserError(f"--twin {twin} is not a teacher")
-    if extra is not None and not all(extra.rpartition(':')):
-        raise UserError(f"--extra must be attack.py:name or module:name, got {extra!r}")
-    if extra and extra.rpartition(':')[0].endswith('.py'):
-        file = extra.rpartition(':')[0]
-        if not Path(file).is_file(): raise UserError(f"there is no file {file}")
+    for t in twin or ():
+        if artifact_kind(t) == 'teacher': continue
+        raise UserError(f"--twin {t} is not a teacher")
+    for text in extra or (): _check_extra(text)
+    names = [text.rpartition(':')[2] for text in extra or ()]
+    if len({*names}) < len(names):
+        raise UserError(f"two attacks have the same name: {', '.join(names)}")
     if seen not in (None, 'train') and artifact_kind(Path(seen)) != 'set':
         raise UserError(f"--seen must be train or the folder of a set, got {seen}")
     if reference is not None and not 0 <= reference <= 1:
         raise UserError(f"--reference must be between 0 and 1, got {reference:g}")
 
-# %% ../../nbs/shell/89_evidence.ipynb #fcfbddf1
+# %% ../../nbs/shell/89_evidence.ipynb #a372023a
+def _check_extra(text):
+    "An attack of one's own: where it lies, a colon, and its name."
+    where,colon,name = text.rpartition(':')
+    if not (where and name):
+        raise UserError(f"--extra must be attack.py:name or module:name, got {text!r}")
+    if where.endswith('.py') and not Path(where).is_file():
+        raise UserError(f"there is no file {where}")
+
+# %% ../../nbs/shell/89_evidence.ipynb #d13e7450
 def _function(text):
     "The function that `file.py:name` or `module:name` names."
     where,_,name = text.rpartition(':')
@@ -73,7 +83,7 @@ def _function(text):
     except (ImportError, AttributeError, SyntaxError) as e:
         raise UserError(f"--extra {text} cannot be used: {e}") from None
 
-# %% ../../nbs/shell/89_evidence.ipynb #664fb45a
+# %% ../../nbs/shell/89_evidence.ipynb #0621f219
 def gather_evidence(given:dict, # as `check_evidence` takes it
                     images, # a data set
                     device # where to load a twin
@@ -94,9 +104,9 @@ def gather_evidence(given:dict, # as `check_evidence` takes it
     found = {k: given[k] for k in ('reference',) if k in given}
     if 'twin' in given:
         load = find_object('train.squeeze:load_teacher')
-        found['twins'] = (load(given['twin'], device).model,)
+        found['twins'] = tuple(load(path, device).model for path in given['twin'])
     if 'extra' in given:
-        found['extra'] = {given['extra'].rpartition(':')[2]: _function(given['extra'])}
+        found['extra'] = {t.rpartition(':')[2]: _function(t) for t in given['extra']}
     if 'seen' in given:
         part = images.train
         if given['seen'] != 'train':

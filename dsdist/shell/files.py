@@ -5,18 +5,17 @@
 # %% auto #0
 __all__ = ['cli_show', 'cli_export', 'cli_report', 'cli_methods', 'cli_protocols', 'cli_networks', 'cli_datasets', 'cli_bench']
 
-# %% ../../nbs/shell/97_files.ipynb #40b7ef58
+# %% ../../nbs/shell/97_files.ipynb #c79f6dc9
 import textwrap
 from pathlib import Path
 
-from ..core import UserError, check_device, choose
+from ..core import UserError, check_device, choose, find_object, speak
 from ..data.folders import SOURCES
 from ..files import atomic_file
-from ..methods import all_methods, find_object
+from ..methods import all_methods
 from ..reader import method_options, registry_entries
 from ..models.names import NETWORKS, NORM_SUFFIXES
-from .app import (aligned, command, describe_set, expect, published_of,
-                              speak)
+from .app import aligned, command, describe_set, expect, published_of
 from .judge import belongs
 from .options import DataName, Output, default_in_words, flag
 

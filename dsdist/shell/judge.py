@@ -6,21 +6,21 @@
 __all__ = ['cli_evaluate', 'check_students', 'belongs', 'cli_attack', 'attack_teacher', 'attack_students']
 
 # %% ../../nbs/shell/96_judge.ipynb #5897ad82
+import re
 from pathlib import Path
 
-from ..core import UserError, choose, pick_device
+from ..core import UserError, choose, find_object, pick_device, speak
 from ..files import artifact_kind, atomic_file, save_artifact
-from ..methods import find_object
 from ..reader import registry_entries, registry_names
 from .app import (check_arch, command, expect, expect_number, score_facts,
-                              scores_text, shown_if_lost, speak)
+                              scores_text, shown_if_lost)
 from .evidence import check_evidence, gather_evidence, read_radius
 from .options import DataName, Output, RunOptions, SettingsOf, flag
 from ..work import Work, place_in_team
 
 # %% ../../nbs/shell/96_judge.ipynb #4950cd93
 @command('evaluate distilled digits --arch convnet3 --arch resnet18-w16 --seeds 3 '
-         '--teacher teacher')
+         '--teacher teacher', team=True)
 def cli_evaluate(set:Path, # folder of a distilled set
                  data:DataName, # name of the data set that judges, see dsdist datasets
                  arch:list[str]=['convnet3', 'resnet18-w16'], # network of the students;
@@ -64,7 +64,7 @@ def cli_evaluate(set:Path, # folder of a distilled set
     stored = labels and _stored(labels, j.set, protocol, j.teacher)
     work = j.work(out, arch, seeds, protocol, run.seed, baselines)
     score = j.evaluate(baselines, archs=arch, seeds=j.seeds(seeds), protocols=protocol,
-                       work=work.folder, labels={j.name: stored} if labels else None)
+                       work=work, labels={j.name: stored} if labels else None)
     if j.rank: return None,None
     text = scores_text(score, out.path)
     with shown_if_lost(text): score.save(out.path, out.force)
@@ -135,32 +135,34 @@ class _Judge:
         self.name = self.set.card.get('method') or Path(path).name
 
     def seeds(self, n): return range(self.seed, self.seed+n)
-    def speak(self, line): return None if self.rank else speak(line)
 
     def work(self, out, *how):
         "The work of a run, by all that decides its result."
         return Work.beside(out.path, self.set.fingerprint, self.data.fingerprint, *how)
 
-    def evaluate(self, baselines, more='', **how):
+    def evaluate(self, baselines, work, **how):
         "The scorecard of students of the set, and of the baselines."
-        sets = {self.name: self.set}|(_rivals(self) if baselines else {})
-        def tell(line): self.speak(line+more)
+        sets = {self.name: self.set}|(_rivals(self, work) if baselines else {})
         return find_object('evaluation.judge:evaluate')(
-            sets, self.data, teacher=self.teacher, device=self.device, tell=tell, **how)
+            sets, self.data, teacher=self.teacher, device=self.device, work=work.folder,
+            tell=speak, **how)
 
 # %% ../../nbs/shell/96_judge.ipynb #61b690d9
-def _rivals(j):
+def _rivals(j, work):
     "The baselines beside the set of a judge."
     if j.set.ipc is None:
         raise UserError(f"{j.path} has different numbers of images in its classes, so "
                         "there are no equal baselines: use --no-baselines")
     j.data.check_ipc(j.set.ipc)
     make = find_object('coreset.select:baselines')
-    return make(j.data, j.set.ipc, j.teacher or _trained(j), device=j.device)
+    teacher = j.teacher or _trained(j, work)
+    return make(j.data, j.set.ipc, teacher, device=j.device)
 
-def _trained(j):
-    j.speak("no --teacher was given: training one, to find the nearest real images")
-    return find_object('train.squeeze:squeeze')(j.data, device=j.device)
+# %% ../../nbs/shell/96_judge.ipynb #bbc78a49
+def _trained(j, work):
+    speak("no --teacher was given: training one, to find the nearest real images")
+    squeeze = find_object('train.squeeze:squeeze')
+    return squeeze(j.data, device=j.device, work=work.folder)
 
 # %% ../../nbs/shell/96_judge.ipynb #1716c01e
 def belongs(ds, # a distilled set
@@ -199,8 +201,8 @@ def _stored(path, ds, protocols, teacher):
 _STUDENTS = SettingsOf('shell.judge:attack_students', without=())
 _EVIDENCE = SettingsOf('shell.evidence:check_evidence', without=())
 
-# %% ../../nbs/shell/96_judge.ipynb #07e89756
-@command('attack teacher digits --preset quick --plot robustness.png')
+# %% ../../nbs/shell/96_judge.ipynb #d406b96d
+@command('attack teacher digits --preset quick --plot robustness.png', team=True)
 def cli_attack(path:Path, # folder of a teacher, or of a distilled set, whose students
                           # are then attacked
                data:DataName, # name of the data set whose test images are attacked, see
@@ -316,11 +318,23 @@ def attack_teacher(path:Path, # folder of a teacher
     t = find_object('train.squeeze:load_teacher')(path, run.device)
     images = data.load()
     t.check(images)
-    tell = None if place_in_team()[0] else speak
     robustness = find_object('evaluation.robust:robustness')
     how = how|gather_evidence(evidence, images, run.device)
-    r = robustness(t.model, images.test, tell=tell, **how)
-    return {path.name: [r]},[],r.to_text()
+    r = robustness(t.model, images.test, tell=speak, **how)
+    text = re.sub('`(twin|seen|reference)s?`', r'--\1', r.to_text()) # asked by checks
+    return {path.name: [r]},[],text
+
+# %% ../../nbs/shell/96_judge.ipynb #2a2dbfb9
+def _attacks_in_words(j, arch, given):
+    "What the attacks on one student will cost, before there is one."
+    make,cost,words,arange = map(find_object, (
+        'models.networks:make_model', 'evaluation.robust:attack_cost',
+        'evaluation.robust:cost_in_words', 'torch:arange'))
+    plan = find_object('evaluation.presets:plan_attacks')(
+        given['preset'], given['eps'], given.get('extra'), given.get('twins', ()))
+    n = min(len(j.data.test), given['n'] or plan.images)
+    x = j.data.test.gather(arange(n)).float()/255
+    return words(n, plan, cost(make(arch, j.data).to(j.device), x, plan))
 
 # %% ../../nbs/shell/96_judge.ipynb #5cd48627
 def attack_students(path:Path, # folder of a distilled set
@@ -359,16 +373,14 @@ def attack_students(path:Path, # folder of a distilled set
     check_students([arch], [protocol], seeds, teacher, None, baselines)
     _check_inputs(path, data, teacher)
     j = _Judge(path, data, teacher, run)
-    robustness,first = find_object('evaluation.robust:robustness'),[j.speak]
-    more = gather_evidence(evidence, j.data, run.device)
-    def examine(student, row):
-        tell = first.pop() if first else None
-        return robustness(student, j.data.test, tell=tell, **how, **more)
+    robustness = find_object('evaluation.robust:robustness')
+    given = how|gather_evidence(evidence, j.data, run.device)
+    speak("each student is attacked with "+_attacks_in_words(j, arch, given))
+    def examine(student, row): return robustness(student, j.data.test, **given)
     evidence = {k: str(v) for k,v in evidence.items()}
     work = j.work(out, how, evidence, arch, seeds, protocol, baselines)
-    score = j.evaluate(baselines, '; attacks come on top', archs=[arch],
-                       seeds=j.seeds(seeds), protocols=[protocol], work=work.folder,
-                       examine=examine)
+    score = j.evaluate(baselines, work, archs=[arch], seeds=j.seeds(seeds),
+                       protocols=[protocol], examine=examine)
     results,read = {},find_object('evaluation.result:RobustnessResult')
     for kept in score.records:
         results.setdefault(kept['set'], []).append(read(kept['record']))

@@ -5,21 +5,21 @@
 # %% auto #0
 __all__ = ['cli_demo', 'cli_data', 'cli_squeeze', 'parse_objective', 'cli_relabel']
 
-# %% ../../nbs/shell/95_make.ipynb #5422a75a
+# %% ../../nbs/shell/95_make.ipynb #37c3bc82
 import inspect
 from dataclasses import replace
 from pathlib import Path
 
 import typer.core
 
-from ..core import UserError, check_device, choose
-from ..methods import (SOURCE_KINDS, all_methods, find_method, find_object,
+from ..core import UserError, check_device, choose, find_object, speak
+from ..methods import (SOURCE_KINDS, all_methods, find_method,
                             settings_of)
 from ..reader import gather_settings, method_options, registry_names
 from .app import (aligned, app, check_arch, check_ipc, command,
                               describe_set, expect, expect_ending, expect_number,
                               parameter_notes, published_of, score_facts, scores_text,
-                              shell_function, speak)
+                              shell_function)
 from .options import (DataName, Output, RunOptions, SettingsOf,
                                   check_options, flag, option_of, read_group)
 from ..work import Work, place_in_team
@@ -73,8 +73,7 @@ def cli_data(name:DataName # digits, toy, cifar10, ..., folder:PATH or hf:OWNER/
                  fingerprint=d.fingerprint, classes=d.per_class())
     return facts,_data_text(d)
 
-def _data_text(d):
-    "A data set for people."
+def _data_text(d): # a data set for people
     wide = max(5, *map(len, d.classes))
     head = {k: k for k in ('class', 'train', 'test')}
     table = [f"{r['class']:{wide}}  {r['train']:>6}  {r['test']:>6}"
@@ -87,7 +86,7 @@ def _data_text(d):
         '', *table])
 
 # %% ../../nbs/shell/95_make.ipynb #248b4123
-@command('squeeze digits --arch convnet3-bn --out teacher')
+@command('squeeze digits --arch convnet3-bn --out teacher', team=True)
 def cli_squeeze(data:DataName, # name of the data set, see dsdist datasets
                 arch:str|None=None, # network, such as convnet3-bn-w64, resnet18 or
                                     # vit-tiny [default: convnet3-bn]
@@ -163,10 +162,10 @@ def parse_objective(text:str # `NAME:KEY=VALUE,KEY=VALUE`
         the objective, see `OBJECTIVES`
     """
     name,given = read_group(*_OBJECTIVES, text)
-    return replace(find_object(_OBJECTIVES[1])[name], **given)
+    try: return replace(find_object(_OBJECTIVES[1])[name], **given)
+    except UserError as e: raise UserError(f"the objective {name}: {e}") from None
 
-def _published(name):
-    "The fields of a published configuration, read from source."
+def _published(name): # the fields of a published configuration, read from source
     table = published_of(None)
     return table[choose('published configuration', name, table)]
 
@@ -207,7 +206,7 @@ app.add_typer(_group, name='distill',
                    'command is typed again.',
               epilog='Example: dsdist distill wmdd digits --ipc 10 --teacher teacher')
 
-# %% ../../nbs/shell/95_make.ipynb #5806a7aa
+# %% ../../nbs/shell/95_make.ipynb #e68c407d
 def _common(data:DataName, # name of the data set, see dsdist datasets
             ipc:int=10, # images per class
             source:Path|None=None, # what the method is given
@@ -227,7 +226,8 @@ def _method_command(name):
         return _distill(name, settings, source=source, **given)
     notes = parameter_notes(_common)
     if kind: notes[kind] = SOURCE_KINDS[kind].summary
-    return shell_function(call, _method_signature(name, kind, options), notes)
+    signature = _method_signature(name, kind, options)
+    return shell_function(call, signature, notes, team=True)
 
 def _method_signature(name, kind, options):
     "What all methods have and this one knows, and its own settings."

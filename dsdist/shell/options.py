@@ -6,7 +6,7 @@
 __all__ = ['flag', 'option_of', 'default_in_words', 'check_options', 'read_group', 'DataName', 'RunOptions', 'Output',
            'SettingsOf', 'shell_parameters', 'collect_arguments']
 
-# %% ../../nbs/shell/93_options.ipynb #717821a3
+# %% ../../nbs/shell/93_options.ipynb #49155545
 import inspect, os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import (Annotated, Any, Literal, Optional, get_args, get_origin,
 
 import typer
 
-from ..core import UserError, check_device, choose
+from ..core import UserError, check_device, choose, find_object, speak
 from ..files import free_path
-from ..methods import find_object, settings_of
+from ..methods import settings_of
 from ..reader import Option, function_options, gather_settings, registry_entries
-from ..settings import Settings, range_in_words, setting
+from ..settings import Settings, check_setting, range_in_words, setting
 
 # %% ../../nbs/shell/93_options.ipynb #a1deb1fc
 def flag(name:str # of a setting or parameter
@@ -34,7 +34,7 @@ def flag(name:str # of a setting or parameter
     """
     return '--'+name.replace('_', '-')
 
-# %% ../../nbs/shell/93_options.ipynb #618a9e79
+# %% ../../nbs/shell/93_options.ipynb #5ef839f5
 def option_of(o:Option # a setting
               )->inspect.Parameter: # an option for typer, `None` when not given
     """The option that a setting becomes.
@@ -54,12 +54,11 @@ def option_of(o:Option # a setting
 
 def _switch(name): return f"{flag(name)}/--no-{flag(name)[2:]}"
 
-def _keyword(name, kind, info, default):
-    "A parameter as typer reads it."
+def _keyword(name, kind, info, default): # a parameter as typer reads it
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default,
                              annotation=Annotated[kind, info])
 
-# %% ../../nbs/shell/93_options.ipynb #02860742
+# %% ../../nbs/shell/93_options.ipynb #45a7ab5d
 def _choices(hint):
     "The names that a type allows."
     kinds = [h for h in (hint, *get_args(hint)) if get_origin(h) is Literal]
@@ -67,6 +66,8 @@ def _choices(hint):
 
 def _shell_type(hint):
     "What a shell reads for a type."
+    for h in (hint, *get_args(hint)):
+        if get_args(h)[1:] == (...,): return list[get_args(h)[0]]
     if get_origin(hint) is tuple: return hint
     if _choices(hint): return str
     kind = next(h for h in (get_args(hint) or (hint,)) if h is not type(None))
@@ -95,13 +96,13 @@ def _help(o):
     listed = '' if all(n in o.doc for n in names) else f": {', '.join(names)}"
     return o.doc+listed+(f"; {limits}" if limits else '')
 
-# %% ../../nbs/shell/93_options.ipynb #24b8adfa
+# %% ../../nbs/shell/93_options.ipynb #b582c815
 def check_options(options:dict, # name -> `Option`
                   given:dict # name -> value as the shell read it; `None`: not given
                   )->dict: # name -> value of those that were given
     """The options that were given, checked against type and range.
 
-    Raises `UserError` in the shell's words.
+    Raises `UserError` that names the setting.
 
     Args:
         options: name -> `Option`
@@ -112,11 +113,9 @@ def check_options(options:dict, # name -> `Option`
     """
     found = {}
     for name,value in given.items():
-        if value is None: continue
-        o = options[name]
-        found[name] = _read(value, o.hint)
-        named = o if get_origin(o.hint) is Literal else replace(o, name=flag(o.name))
-        named.check(found[name])
+        if value is None or value == []: continue
+        found[name] = _read(value, options[name].hint)
+        options[name].check(found[name])
     return found
 
 def _read(value, hint):
@@ -158,7 +157,7 @@ def read_group(noun:str, # what it is, for messages
         given[key] = _typed(known[key], value, whose)
     return name,given
 
-# %% ../../nbs/shell/93_options.ipynb #e2f34ceb
+# %% ../../nbs/shell/93_options.ipynb #5a962e4b
 _WORDS = {bool: 'yes or no', int: 'a whole number', float: 'a number'}
 
 def _typed(o, text, whose):
@@ -168,10 +167,12 @@ def _typed(o, text, whose):
     except (KeyError, ValueError):
         message = f"{o.name} of {whose} must be {_WORDS[kind]}, got {text!r}"
         raise UserError(message) from None
-    o.check(value)
+    replace(o, name=f"{o.name} of {whose}").check(value)
     return value
 
-# %% ../../nbs/shell/93_options.ipynb #8e0c5826
+# %% ../../nbs/shell/93_options.ipynb #af335a2c
+_RANGES = ('size', int, dict(least=1)),('holdout', float, dict(least=0, below=1))
+
 @dataclass
 class DataName:
     """A data set as the shell names it.
@@ -202,8 +203,8 @@ class DataName:
         check_source(self.name, self.root)
         for f in self.folders():
             if not f.exists(): raise UserError(f"folder {f} does not exist")
-        if self.size is not None and self.size < 1:
-            raise UserError(f"--size must be 1 or more, got {self.size}")
+        for name,kind,limits in _RANGES:
+            check_setting(name, getattr(self, name), kind|None, limits)
         if self.channels not in (None, 1, 3):
             raise UserError("--channels must be 1 (gray) or 3 (RGB), "
                             f"got {self.channels}")
@@ -220,7 +221,7 @@ class DataName:
         from dsdist.data.sources import load_data
         holdout = .2 if self.holdout is None else self.holdout
         return load_data(self.name, self.root, self.size, channels=self.channels,
-                         holdout=holdout, tell=lambda s: print('dsdist:', s))
+                         holdout=holdout, tell=speak)
 
 # %% ../../nbs/shell/93_options.ipynb #bfb2767b
 @dataclass(frozen=True)

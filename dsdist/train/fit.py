@@ -9,6 +9,7 @@ __all__ = ['SCHEDULES', 'OPTIMIZERS', 'Views', 'soft_loss', 'learning_rates', 'R
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -156,14 +157,18 @@ def soft_loss(student:Tensor, # logits `(B,K)`
     return (T*T if t_squared else 1)*(kl.sum(1) if each else kl)
 
 # %% ../../nbs/train/40_fit.ipynb #f43c7fb7
-SCHEDULES = {'cosine': 1., 'half-cosine': .5} # share of the way down a cosine
+SCHEDULES = { # from a step and the number of steps to a share of the rate
+    'cosine': lambda t, n: (1+torch.cos(torch.pi*t/n))/2,
+    'half-cosine': lambda t, n: (1+torch.cos(.5*torch.pi*t/n))/2,
+    'step': lambda t, n: torch.ones_like(t).where(t < n//2, .1),
+    'constant': lambda t, n: torch.ones_like(t)}
 
 def learning_rates(lr:float, # the highest rate
                    steps:int, # length of the run
                    warmup:float=.05, # share of the steps in which the rate climbs
-                   schedule:str='cosine' # a key of `SCHEDULES`: to zero, or one half
+                   schedule:str='cosine' # a key of `SCHEDULES`
                    )->Tensor: # float64 `(steps,)`
-    """Linear warm-up, then down along a cosine, all of the way or half of it.
+    """Linear warm-up, then down: along a cosine, by a step, or not at all.
 
     Raises `UserError` for another schedule. Source of `'half-cosine'`: the code of
     RDED, [Sun et al. 2024](https://arxiv.org/abs/2312.03526).
@@ -172,26 +177,23 @@ def learning_rates(lr:float, # the highest rate
         lr: the highest rate
         steps: length of the run
         warmup: share of the steps in which the rate climbs
-        schedule: a key of `SCHEDULES`: to zero, or one half
+        schedule: a key of `SCHEDULES`
 
     Returns:
         float64 `(steps,)`
     """
-    bend = SCHEDULES[choose('schedule', schedule, SCHEDULES)]
+    share = SCHEDULES[choose('schedule', schedule, SCHEDULES)]
     t = torch.arange(steps, dtype=torch.float64)
     climb = ((t+1)/max(1, warmup*steps)).clamp(max=1)
-    return lr*climb*(1+torch.cos(bend*torch.pi*t/steps))/2
+    return lr*climb*share(t, steps)
 
 # %% ../../nbs/train/40_fit.ipynb #3c539fac
-def _adamw(weights, lr, decay):
-    return torch.optim.AdamW(weights, lr, weight_decay=decay)
+OPTIMIZERS = {
+    'adamw': torch.optim.AdamW, 'sgd-plain': torch.optim.SGD,
+    'sgd-momentum': partial(torch.optim.SGD, momentum=.9),
+    'sgd': partial(torch.optim.SGD, momentum=.9, nesterov=True)}
 
-def _sgd(weights, lr, decay):
-    return torch.optim.SGD(weights, lr, momentum=.9, nesterov=True, weight_decay=decay)
-
-OPTIMIZERS = {'adamw': _adamw, 'sgd': _sgd}
-
-# %% ../../nbs/train/40_fit.ipynb #3fad217d
+# %% ../../nbs/train/40_fit.ipynb #ccd4160f
 @dataclass(frozen=True)
 class Recipe(Settings):
     """How a network is trained.
@@ -201,22 +203,17 @@ class Recipe(Settings):
     epochs:int|None = setting(None, 'passes over the set, instead of steps', least=1)
     batch_size:int = setting(50, 'views a step', least=1)
     lr:float = setting(3e-3, 'highest learning rate', above=0)
-    optimizer:Literal['adamw', 'sgd'] = setting(
-        'adamw', 'adamw, or sgd with Nesterov momentum 0.9')
+    optimizer:Literal['adamw', 'sgd', 'sgd-momentum', 'sgd-plain'] = setting(
+        'adamw', 'adamw; sgd with Nesterov momentum 0.9, momentum 0.9, or none')
     weight_decay:float = setting(.01, 'as the optimizer means it', least=0)
-    warmup:float = setting(
-        .05, 'share of the steps in which the rate climbs, 0 for none', least=0, most=1)
-    schedule:Literal['cosine', 'half-cosine'] = setting(
-        'cosine', 'how the rate falls: to zero, or to one half')
+    warmup:float = setting(.05, 'share of steps in which it climbs', least=0, most=1)
+    schedule:Literal['cosine', 'half-cosine', 'step', 'constant'] = setting(
+        'cosine', 'how the rate falls: to zero, to one half, to a tenth, or not')
     augment:Augment = setting(Augment(), 'what may happen to an image')
-    noise:float = setting(
-        0., 'Gaussian pixel noise on every view, standard deviation', least=0, below=1)
-    temperature:float = setting(
-        1., 'of teacher and student, with a teacher only', above=0)
-    t_squared:bool = setting(
-        True, 'multiply the loss by the squared temperature, with a teacher only')
-    ema:float = setting(
-        0., 'decay of the average of the weights, 0 is off', least=0, below=1)
+    noise:float = setting(0., 'std of Gaussian noise on a pixel', least=0, below=1)
+    temperature:float = setting(1., 'of the teacher and its student', above=0)
+    t_squared:bool = setting(True, 'multiply the loss of a teacher by T squared')
+    ema:float = setting(0., 'decay of the average of weights', least=0, below=1)
     bf16:bool = setting(False, 'compute the network in bfloat16')
 
     def agree(self):
@@ -298,7 +295,8 @@ class _Training:
     "A network, its optimizer and average, and the losses so far."
     def __init__(self, model, p, job):
         self.model,self.p = model,p
-        self.opt = OPTIMIZERS[p.optimizer](model.parameters(), p.lr, p.weight_decay)
+        self.opt = OPTIMIZERS[p.optimizer](model.parameters(), p.lr,
+                                           weight_decay=p.weight_decay)
         self.mean = _average(model, p.ema) if p.ema else None
         self.losses,self.job = [],job
         self.start = self.resume(*job.checkpoint()) if job else 0

@@ -68,6 +68,7 @@ def explained(source):
         pad = ' '*doc.col_offset
         more = '\n'.join(pad+l if l else '' for l in more)
         if 'r' not in prefix.lower(): more = more.replace('\\', '\\\\')
+        if more in body: continue   # another export was at work meanwhile
         lines[first:last+1] = (lines[first][:doc.col_offset] + f'{prefix}"""{body}\n\n{more}\n{pad}"""' + lines[last][doc.end_col_offset:]).split('\n')
     return '\n'.join(lines)
 
