@@ -59,6 +59,7 @@ from .core import started_as as started_as
 from .core import speak as speak
 from .core import find_object as find_object
 from .core import module_name as module_name
+from .core import versions as versions
 from .core import fingerprint as fingerprint
 from .coreset.select import random_real as random_real
 from .coreset.select import features_of as features_of
@@ -392,6 +393,7 @@ from .shell.evidence import read_radius as read_radius
 from .shell.evidence import check_evidence as check_evidence
 from .shell.evidence import gather_evidence as gather_evidence
 from .shell.files import cli_show as cli_show
+from .shell.files import cli_data as cli_data
 from .shell.files import cli_export as cli_export
 from .shell.files import cli_report as cli_report
 from .shell.files import cli_methods as cli_methods
@@ -406,9 +408,9 @@ from .shell.judge import cli_attack as cli_attack
 from .shell.judge import attack_teacher as attack_teacher
 from .shell.judge import attack_students as attack_students
 from .shell.make import cli_demo as cli_demo
-from .shell.make import cli_data as cli_data
 from .shell.make import cli_squeeze as cli_squeeze
 from .shell.make import parse_objective as parse_objective
+from .shell.make import cli_experts as cli_experts
 from .shell.make import cli_relabel as cli_relabel
 from .shell.options import flag as flag
 from .shell.options import option_of as option_of

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['UserError', 'did_you_mean', 'choose', 'need', 'generator', 'seeded', 'check_device', 'pick_device', 'progress',
-           'started_as', 'speak', 'find_object', 'module_name', 'fingerprint']
+           'started_as', 'speak', 'find_object', 'module_name', 'versions', 'fingerprint']
 
 # %% ../nbs/00_core.ipynb #8745fec4
 import difflib, hashlib, importlib, importlib.util, json, os, re, sys, warnings
@@ -262,6 +262,18 @@ def module_name(module:str # as a registry has it, such as `ot.exact`
     home = Path(importlib.util.find_spec('dsdist').origin).parent
     ours = (home/head).is_dir() or (home/f'{head}.py').is_file()
     return f'dsdist.{module}' if ours else module
+
+# %% ../nbs/00_core.ipynb #a9c281d4
+def versions()->dict: # name -> version, for a card
+    """Versions of dsdist, torch and Python.
+
+    Returns:
+        name -> version, for a card
+    """
+    import platform, torch
+    from dsdist import __version__
+    return dict(dsdist=__version__, torch=torch.__version__,
+                python=platform.python_version())
 
 # %% ../nbs/00_core.ipynb #ed23f02c
 def fingerprint(*parts # tensors, strings, bytes, and whatever `json` can hold

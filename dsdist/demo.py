@@ -7,6 +7,7 @@ __all__ = ['TEACHER', 'STUDENTS', 'run_demo']
 
 # %% ../nbs/92_demo.ipynb #9bf9f245
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 from .core import UserError, pick_device
@@ -25,7 +26,17 @@ TEACHER = 'convnet3-bn-w64'
 STUDENTS = ('convnet2-w64', 'resnetap10-w8')
 _COST = '; all of it takes about two minutes on two CPU cores'
 
-# %% ../nbs/92_demo.ipynb #81b4e5dd
+# %% ../nbs/92_demo.ipynb #c4a091f1
+@contextmanager
+def _one_thread():
+    "One thread of torch: in networks this small, threads wait for each other."
+    import torch
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(threads)
+
+# %% ../nbs/92_demo.ipynb #9e4f403b
 def run_demo(out:str|Path='dsdist-demo', # folder to write
          *,
          data:str='digits', # name of the data
@@ -73,10 +84,11 @@ def run_demo(out:str|Path='dsdist-demo', # folder to write
     work = Work.beside(out, 'demo', images.fingerprint, seed)
     if work.found(): tell("going on with the unfinished work of an earlier demo")
     common = dict(device=device, work=work.folder)
-    t = squeeze(images, **dict(arch=TEACHER, **common, seed=seed)|(teacher or {}))
-    accuracy = 100*t.card['test_accuracy']
-    tell(f"teacher {t.card['arch']}: {accuracy:.1f} % on the test images")
-    small = distill('wmdd', images, ipc, t, seed=seed, **common, **(settings or {}))
+    with _one_thread():
+        t = squeeze(images, **dict(arch=TEACHER, **common, seed=seed)|(teacher or {}))
+        accuracy = 100*t.card['test_accuracy']
+        tell(f"teacher {t.card['arch']}: {accuracy:.1f} % on the test images")
+        small = distill('wmdd', images, ipc, t, seed=seed, **common, **(settings or {}))
     tell(f"distilled {len(small.images)} images in {small.card['seconds']} s; "
          "now students, on them and on real images")
     score = evaluate({'wmdd': small}|baselines(images, ipc, t, device=device), images,

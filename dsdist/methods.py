@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from .core import (UserError, check_device, choose, did_you_mean, find_object,
-                         module_name, pick_device)
+                         module_name, pick_device, versions)
 from .settings import (Settings, check_setting, joined_parameters, setting,
                              settings_of, sort_settings, with_fields)
 
@@ -72,7 +72,7 @@ class Method:
     label:str|None = None
     seeded:bool = True
 
-# %% ../nbs/07_methods.ipynb #281bd852
+# %% ../nbs/07_methods.ipynb #13c2bf17
 METHODS = {
     'wmdd': Method('decoupled.wmdd:wmdd', 'teacher',
         'match class-wise Wasserstein barycenters and per-class layer statistics',
@@ -104,6 +104,12 @@ METHODS = {
     'datm': Method('matching.labels:datm', 'experts',
         'match trajectories of growing difficulty, with learned labels',
         'Guo et al., ICLR 2024, arXiv 2310.05773'),
+    'dc': Method('matching.gradient:dc', None, 'match gradients, class by class',
+        'Zhao et al., ICLR 2021, arXiv 2006.05929'),
+    'dsa': Method('matching.gradient:dsa', None, 'DC with Siamese augmentation',
+        'Zhao and Bilen, ICML 2021, arXiv 2102.08259'),
+    'dm': Method('matching.distribution:dm', None, 'match features of random networks',
+        'Zhao and Bilen, WACV 2023, arXiv 2110.04181'),
 }
 
 # %% ../nbs/07_methods.ipynb #ed79d6d4
@@ -283,14 +289,10 @@ def _made_source(name, kind, data, run):
 # %% ../nbs/07_methods.ipynb #386062f4
 def _card(name, data, settings, seed, source, start):
     "The card of a set: everything needed to make it again."
-    import platform, torch
-    from dsdist import __version__
     about = {} if source is None else {source.kind: source.about()}
-    versions = dict(dsdist=__version__, torch=torch.__version__,
-                    python=platform.python_version())
     return dict(method=name, settings=settings, data=data.name,
                 data_fingerprint=data.fingerprint, seed=seed, **about,
-                versions=versions,
+                versions=versions(),
                 created=time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime()),
                 seconds=round(time.time()-start, 1))
 

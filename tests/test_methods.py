@@ -269,7 +269,10 @@ def test_the_help_of_the_shell_shows_every_setting(name, capsys):
 @pytest.mark.parametrize('name', NAMES)
 def test_students_learn_from_it(name, made, toy):
     "Far above a third, the share of a guess"
-    ds = made(name, 2, **{k: 100 for k in ('steps',) if k in method_options(name)})
+    options = method_options(name)
+    longer = {k: v for k, v in dict(steps=100, iterations=20).items() if k in options}
+    if 'start' in options and options['start'].default == 'noise': longer['start'] = 'real'   # from noise it takes longer than a test should
+    ds = made(name, 2, **longer)
     student = train_student(ds, toy, 'convnet-w8', protocol=Protocol('short', steps=100), seed=0)
     assert accuracy(student, toy.test) > .5
 

@@ -7,6 +7,7 @@ __all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'train_student', 'check_bou
 
 # %% ../../nbs/evaluation/44_students.ipynb #09adf5b9
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -152,7 +153,7 @@ def _student(ds, data, arch, seed):
     student = make_model(arch, data, seed, 'student')
     space = getattr(ds, 'space', None)
     if space is None or space.kind == 'pixels': return student,student
-    student = Network(space, student.body, arch)
+    student = Network(deepcopy(space), student.body, arch) # the set keeps its own
     return student,student.body
 
 # %% ../../nbs/evaluation/44_students.ipynb #c84aa574
@@ -166,7 +167,7 @@ def _soft_labels(ds, data, p, teacher, device):
     check_bound(ds, teacher.fingerprint)
     model,space = teacher.model.to(device),getattr(ds, 'space', None)
     if space is None or space.kind == 'pixels': return dict(teacher=model)
-    space = space.to(device)
+    space = deepcopy(space).to(device)
     return dict(teacher=lambda x, step: model(space.inverse(x))) # it knows pixels only
 
 def _with_labels(ds, p):

@@ -28,15 +28,15 @@ from ..settings import Settings, setting
 from ..spaces import Normalize
 from ..work import Work
 
-# %% ../../nbs/matching/69_distribution.ipynb #e47b08d2
+# %% ../../nbs/matching/69_distribution.ipynb #fd4ee1ac
 def characteristic_gap(x:Tensor, # points `(m,d)`
                        y:Tensor, # points `(n,d)`
                        frequencies:Tensor # `(L,d)`
                        )->Tensor: # scalar from 0 to 4, differentiable
     """How much the characteristic functions of two clouds differ: the mean square.
 
-    Source: [Wang et al. 2025](https://arxiv.org/abs/2502.20653), section 3.2, with all
-    frequencies alike.
+    Source: [Wang et al. 2025](https://arxiv.org/abs/2502.20653), with all frequencies
+    alike.
 
     Args:
         x: points `(m,d)`
@@ -92,11 +92,11 @@ def cloud_gap(name:str, # `'mean'`, `'w2'`, `'sliced'`, `'mmd'` or `'cf'`
     """
     return _GAPS[choose('distance', name, _GAPS)](x, y, n, gen)
 
-# %% ../../nbs/matching/69_distribution.ipynb #00a32704
+# %% ../../nbs/matching/69_distribution.ipynb #2691cd66
 @dataclass(frozen=True)
 class DistributionMatching(Settings):
     "How distributions are matched."
-    iterations:int = setting(300, 'changes of the images', least=1)
+    iterations:int = setting(150, 'changes of the images', least=1)
     arch:str = setting('convnet3', 'network whose untrained copies give the features; '
                        'convnet2-w32 is several times as fast')
     distance:Literal['mean', 'w2', 'sliced', 'mmd', 'cf'] = setting(
@@ -110,11 +110,11 @@ class DistributionMatching(Settings):
     augment:Augment = setting(Augment(dsa='color_crop_cutout_scale_rotate'),
                               'the same for all images of a class')
 
-# %% ../../nbs/matching/69_distribution.ipynb #ab9c4a94
-def _network(data, m, seed, it, pairs):
+# %% ../../nbs/matching/69_distribution.ipynb #f1a73881
+def _network(data, m, pairs, it):
     "The network of a step, in eval mode and frozen."
-    body = make_model(m.arch, data, seed, f'distribution {it}').body.to(pairs.device)
-    body.eval().requires_grad_(False)
+    body = make_model(m.arch, data, pairs.seed, f'distribution {it}').body
+    body = body.to(pairs.device).eval().requires_grad_(False)
     if any(isinstance(layer, _BatchNorm) for layer in body.modules()):
         freeze_norms(body, pairs.sample(16, 'distribution norms', it))
     return body
@@ -126,11 +126,12 @@ def _features(body, x):
 
 def _distribution_step(data, m, pairs, it, state):
     "Loss and gradient of a change."
-    body = _network(data, m, pairs.seed, it, pairs)
+    body = _network(data, m, pairs, it)
     def gap(real, synthetic, c):
         with torch.no_grad(): real = _features(body, real)
-        fake,gen = _features(body, synthetic),generator(pairs.seed, 'clouds', it, c)
-        return cloud_gap(m.distance, fake, real, m.projections, gen)
+        made = _features(body, synthetic)
+        gen = generator(pairs.seed, 'projections', it, c)
+        return cloud_gap(m.distance, made, real, m.projections, gen)
     return class_gradients(pairs, state['images'], gap, 'distribution', it)
 
 # %% ../../nbs/matching/69_distribution.ipynb #a38dcf41
@@ -141,7 +142,7 @@ def _check_points(data, m):
         raise UserError(f"distance {m.distance!r} needs two real images of each class, "
                         f"got {least}")
 
-# %% ../../nbs/matching/69_distribution.ipynb #0f4d91aa
+# %% ../../nbs/matching/69_distribution.ipynb #036f7c7e
 @method
 def dm(data:ImageData, # what to distill; only its training part is touched
        ipc:int, # images per class
@@ -153,9 +154,10 @@ def dm(data:ImageData, # what to distill; only its training part is touched
     """Match the features of each class under networks with random weights.
 
     Published runs take 20000 changes. Raises `UserError` for an unknown network, for
-    `distance='mmd'` and `'cf'` with a single real image of a class, or when a gradient
-    is not finite. Source: DM, [Zhao and Bilen 2023](https://arxiv.org/abs/2110.04181);
-    the other distances are this library's choice, see `cloud_gap`.
+    `distance='mmd'` and `'cf'` with a single real image of a class, for CutMix and
+    mixup, or when a gradient is not finite. Source: DM,
+    [Zhao and Bilen 2023](https://arxiv.org/abs/2110.04181); the other distances are
+    this library's choice, see `cloud_gap`.
 
     Args:
         data: what to distill; only its training part is touched

@@ -5,17 +5,17 @@
 # %% auto #0
 __all__ = ['EXPERTS', 'SPACE_MAKERS', 'Flatness', 'train_experts']
 
-# %% ../../nbs/matching/62_experts.ipynb #b35d6254
-import platform, tempfile
+# %% ../../nbs/matching/62_experts.ipynb #730fc5c9
+import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from .. import __version__
-from ..core import UserError, choose, fingerprint, pick_device
+from ..core import UserError, choose, fingerprint, pick_device, versions
 from ..data.augment import Augment
 from ..data.images import ImageData
 from ..files import atomic_file, read_tensors
@@ -117,12 +117,12 @@ class _Recorder:
     def clear(self, epochs):
         for t in range(epochs+1): self.file(t).unlink(missing_ok=True)
 
-# %% ../../nbs/matching/62_experts.ipynb #0c2e8baf
+# %% ../../nbs/matching/62_experts.ipynb #27938468
 def _train_expert(job, number, folder, plan):
     "One expert: its file in `folder`, and what the card says of it."
     data,space = plan.data,plan.space
     body = make_model(plan.arch, data, plan.run.seed, f'expert {number}').body
-    model,p = Network(space, body, plan.arch),plan.recipe
+    model,p = Network(deepcopy(space), body, plan.arch),plan.recipe
     recorder = _Recorder(folder, f'{job.key}-{number:04d}', p.steps//plan.epochs,
                          plan.objective)
     losses = fit(body, plan.images, data.n_classes, recipe=p, objective=recorder,
@@ -158,7 +158,7 @@ class _Plan: # what all experts share
     codec:str
     run:Run
 
-# %% ../../nbs/matching/62_experts.ipynb #2839a6fe
+# %% ../../nbs/matching/62_experts.ipynb #fc6f7bbb
 @spread
 def train_experts(data:ImageData, # what to learn; its test part is only measured on
                   arch:str='convnet3', # name of a network
@@ -191,7 +191,7 @@ def train_experts(data:ImageData, # what to learn; its test part is only measure
     """
     if recipe.epochs is None:
         raise UserError("experts are trained for epochs: give epochs= and steps=None")
-    if n < 1: raise UserError(f"n must be 1 or more, got {n}")
+    if n < 1: raise UserError(f"n must be 1 or more, got {n}", ('n',))
     maker = SPACE_MAKERS[choose('space', space, SPACE_MAKERS)]
     choose('codec', codec, CODECS)
     seen = maker(data)
@@ -210,17 +210,15 @@ def train_experts(data:ImageData, # what to learn; its test part is only measure
                                small=pick_device(run.device).type == 'cpu')
     return Experts(_card(plan, settings, made), home, seen)
 
-# %% ../../nbs/matching/62_experts.ipynb #7ff1d207
+# %% ../../nbs/matching/62_experts.ipynb #cd221288
 def _card(plan, settings, made):
     "What a set of experts is."
     data = plan.data
-    versions = dict(dsdist=__version__, torch=torch.__version__,
-                    python=platform.python_version())
     experts = [{k: about[k] for k in ('points', 'bytes', 'accuracy')} for about in made]
     return dict(arch=plan.arch, classes=list(data.classes), channels=data.channels,
                 size=data.size, mean=list(data.mean), std=list(data.std),
                 data=data.name, data_fingerprint=data.train.fingerprint,
                 space=plan.space.kind,
                 space_fingerprint=plan.space.fingerprint, codec=plan.codec,
-                settings=settings, seed=plan.run.seed, versions=versions,
+                settings=settings, seed=plan.run.seed, versions=versions(),
                 experts=experts)

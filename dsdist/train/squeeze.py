@@ -6,7 +6,7 @@
 __all__ = ['SQUEEZE', 'Teacher', 'squeeze', 'load_teacher']
 
 # %% ../../nbs/train/41_squeeze.ipynb #59847b33
-import hashlib, platform, time
+import hashlib, time
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .. import __version__
-from ..core import UserError, fingerprint, pick_device
+from ..core import UserError, fingerprint, pick_device, versions
 from ..data.augment import Augment
 from ..data.images import ImageData
 from ..files import Artifact, load_artifact, read_json, read_tensors, save_artifact
@@ -159,12 +158,10 @@ def squeeze(data:ImageData, # what to learn
 # %% ../../nbs/train/41_squeeze.ipynb #e0599b9c
 def _card(model, data, arch, settings, losses, run, start):
     "What a teacher is."
-    versions = dict(dsdist=__version__, torch=torch.__version__,
-                    python=platform.python_version())
     return dict(arch=arch, classes=list(data.classes), channels=data.channels,
                 size=data.size, mean=list(data.mean), std=list(data.std),
                 data=data.name, data_fingerprint=data.fingerprint, settings=settings,
-                seed=run.seed, versions=versions,
+                seed=run.seed, versions=versions(),
                 losses=[round(l, 5) for l in losses.tolist()],
                 train_accuracy=accuracy(model, data.train, run.device),
                 test_accuracy=accuracy(model, data.test, run.device),
