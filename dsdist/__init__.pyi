@@ -200,6 +200,8 @@ from .files import save_artifact as save_artifact
 from .files import check_artifact as check_artifact
 from .files import load_artifact as load_artifact
 from .files import read_tensors as read_tensors
+from .matching.attribution import attribute as attribute
+from .matching.attribution import leave_one_out as leave_one_out
 from .matching.bench import measure_unroll as measure_unroll
 from .matching.bench import bench_metagrad as bench_metagrad
 from .matching.distribution import characteristic_gap as characteristic_gap

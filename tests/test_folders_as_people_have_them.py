@@ -154,7 +154,7 @@ def test_a_folder_without_a_test_part_is_divided_and_says_so(pets):
     assert inside['fingerprint'] == json.loads(done.out)['fingerprint'] == facts('folder:pets')['fingerprint']
     assert facts('folder:pets --holdout .5')['test'] == 4
     assert 'neither a sub-folder test' in run_line('data folder:pets --holdout 0', 2).err
-    assert 'holdout must be 0 or more and below 1' in run_line('data folder:pets --holdout 1', 2).err
+    assert '--holdout must be from 0 to below 1, got 1.0' in run_line('data folder:pets --holdout 1', 2).err
 
 
 @pytest.mark.parametrize('name', ['valid', 'validation', 'val'])

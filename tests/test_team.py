@@ -92,7 +92,7 @@ def test_a_notice_is_printed_once(bench):
     assert done.stdout.count('fingerprint') == 1 and (folder/'pair').is_dir()
 
 
-SHARED = {'squeeze', 'evaluate', 'attack'}   # and `distill`, a group of commands
+SHARED = {'squeeze', 'evaluate', 'attack', 'experts'}   # and `distill`, a group of commands
 ALONE = {'demo': '', 'data': 'toy', 'relabel': 'small --teacher teacher --out new', 'show': 'small --out new.png', 'export': 'small --out new',
          'report': 'small score.json', 'methods': '', 'protocols': '', 'networks': '', 'datasets': '', 'bench': 'anchors'}
 

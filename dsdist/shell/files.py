@@ -104,8 +104,12 @@ def cli_export(set:Path, # folder of a distilled set
     out.check(set, folder=to == 'folder')
     ds = find_object('distilled:DistilledSet').load(set)
     find_object(f'exports:set_to_{to}')(ds, out.path, out.force)
+    lost = find_object('exports:rounding_report')(ds)
     facts = dict(out=str(out.path), form=to, images=len(ds.labels),
-                 fingerprint=ds.fingerprint)
+                 fingerprint=ds.fingerprint, rounding=lost)
+    if lost['clipped'] > .01:
+        speak(f"{100*lost['clipped']:.0f} % of the values lie beyond black and white, "
+              "and a picture cannot hold them")
     return facts,aligned(facts)
 
 # %% ../../nbs/shell/97_files.ipynb #606a3111
@@ -192,7 +196,7 @@ def cli_methods()->tuple: # facts and text
 
 def _method_lines(name, m, settings, published):
     "A method for people."
-    needs = f", needs a {m.source}" if m.source else ''
+    needs = f", needs --{m.source}" if m.source else ''
     lines = [f"{name}: {m.summary} ({m.paper}){needs}", *_wrapped(settings)]
     for n,c in published.items():
         lines += [f"    --published {n}", f"        {_quoted(c)}"]
