@@ -62,6 +62,7 @@ from .core import module_name as module_name
 from .core import versions as versions
 from .core import fingerprint as fingerprint
 from .coreset.select import random_real as random_real
+from .coreset.select import start_images as start_images
 from .coreset.select import features_of as features_of
 from .coreset.select import nearest_real as nearest_real
 from .coreset.select import medoids as medoids
@@ -225,7 +226,6 @@ from .matching.gradient import DSA_MATCHING as DSA_MATCHING
 from .matching.gradient import gradient_distance as gradient_distance
 from .matching.gradient import loop_counts as loop_counts
 from .matching.gradient import ClassPairs as ClassPairs
-from .matching.gradient import class_start as class_start
 from .matching.gradient import class_gradients as class_gradients
 from .matching.gradient import freeze_norms as freeze_norms
 from .matching.gradient import descend_images as descend_images
@@ -247,7 +247,6 @@ from .matching.paths import store_points as store_points
 from .matching.paths import Experts as Experts
 from .matching.paths import load_experts as load_experts
 from .matching.trajectory import Matching as Matching
-from .matching.trajectory import match_start as match_start
 from .matching.trajectory import match_trajectories as match_trajectories
 from .matching.trajectory import mtt as mtt
 from .methods import METHODS as METHODS

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['characteristic_gap', 'cloud_gap', 'DistributionMatching', 'dm']
 
-# %% ../../nbs/matching/69_distribution.ipynb #b008212d
+# %% ../../nbs/matching/69_distribution.ipynb #79b284fe
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..core import UserError, choose, fingerprint, generator
+from ..coreset.select import start_images
 from ..data.augment import Augment
 from ..data.images import ImageData
-from .gradient import (ClassPairs, class_gradients, class_start,
-                                      descend_images, freeze_norms)
+from .gradient import (ClassPairs, class_gradients,
+                                     descend_images, freeze_norms)
 from ..methods import Made, Run, method
 from ..models.networks import make_model
 from ..models.taps import Taps
@@ -142,7 +143,7 @@ def _check_points(data, m):
         raise UserError(f"distance {m.distance!r} needs two real images of each class, "
                         f"got {least}")
 
-# %% ../../nbs/matching/69_distribution.ipynb #036f7c7e
+# %% ../../nbs/matching/69_distribution.ipynb #9a9ff547
 @method
 def dm(data:ImageData, # what to distill; only its training part is touched
        ipc:int, # images per class
@@ -171,7 +172,7 @@ def dm(data:ImageData, # what to distill; only its training part is touched
     """
     m,space = matching,Normalize(data.mean, data.std)
     _check_points(data, m)
-    images,labels = class_start(data, ipc, m.start, space, run)
+    images,labels = start_images(data, ipc, m.start, space, run)
     pairs = ClassPairs(data, labels, space, m.augment, m.real, run)
     key = fingerprint(data.fingerprint, images, labels, run.seed, m.to_card())
     def make(job):

@@ -5,15 +5,16 @@
 # %% auto #0
 __all__ = ['TESLA', 'DATM', 'tesla', 'datm']
 
-# %% ../../nbs/matching/64_labels.ipynb #e0d9e33f
+# %% ../../nbs/matching/64_labels.ipynb #6829b2ae
 import torch
 from torch import Tensor
 
 from ..core import UserError, generator, pick_device
+from ..coreset.select import start_images
 from ..data.images import ImageData
 from .flat import FlatNetwork
 from .paths import Experts
-from .trajectory import Matching, match_start, match_trajectories
+from .trajectory import Matching, match_trajectories
 from ..methods import Made, Run, method
 
 # %% ../../nbs/matching/64_labels.ipynb #3cf8bef8
@@ -24,7 +25,7 @@ def _answers(experts, data, images, epoch, device):
     with torch.no_grad():
         return torch.stack([flat.logits(p.to(device), images).cpu() for p in points])
 
-# %% ../../nbs/matching/64_labels.ipynb #f3bdac44
+# %% ../../nbs/matching/64_labels.ipynb #4fc97973
 TESLA = Matching(gradient='stopgrad')
 
 @method
@@ -50,7 +51,7 @@ def tesla(data:ImageData, # what to distill; only its training part is touched
     Returns:
         in the experts' space, with soft labels and a learned step size
     """
-    start = match_start(data, ipc, source, matching, run)
+    start = start_images(data, ipc, matching.start, source.space, run)
     made,card = match_trajectories('tesla', data, source, run, matching,
                                    (*start, None), teach=True)
     answers = _answers(source, data, made['images'], matching.latest+matching.ahead,
