@@ -152,6 +152,14 @@ BENCHES = {
                       'of it: memory and seconds',
                       'about four minutes on an AVX2 core and 8 GB of memory without '
                       '--quick'),
+    'students': Bench('evaluation.bench:bench_students',
+                      'an epoch of a student in five forms, and its accuracy, against '
+                      'the published training loop',
+                      'about ten minutes and a C++ compiler without --quick'),
+    'experts': Bench('matching.bench:bench_experts',
+                     'the bytes of experts on disk, and what each way to store them '
+                     'changes in a displacement',
+                     'about a quarter of a minute'),
 }
 
 # %% ../nbs/19_bench.ipynb #86f358f6

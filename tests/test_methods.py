@@ -20,6 +20,7 @@ from dsdist.methods import METHODS, SOURCE_KINDS, Made, Run, distill
 from dsdist.reader import method_options
 from dsdist.settings import Settings
 from dsdist.shell.app import flag
+from dsdist.tracking import read_log
 from dsdist.train.fit import accuracy
 from dsdist.work import Job
 
@@ -144,7 +145,7 @@ def another(option):
     raise AssertionError(f"{option.name}: what is another {hint}?")
 
 
-CASES = [(name, option) for name in NAMES for option in method_options(name)]
+CASES = [(name, option) for name in NAMES for option, o in method_options(name).items() if o.path[:1] != ('tracking',)]   # a log is no part of a set
 
 @pytest.mark.parametrize('name, option', CASES, ids=['-'.join(c) for c in CASES])
 def test_every_setting_reaches_the_card(name, option, toy, sources):
@@ -180,6 +181,15 @@ def test_same_seed_same_bytes(name, made):
     others = {made(name, seed=s).fingerprint for s in (2, 3, 4)}
     if METHODS[name].seeded: assert others - {first.fingerprint}, "the seed decides nothing"
     else: assert others == {first.fingerprint}, "the seed decides, but the registry says it does not"
+
+
+@pytest.mark.parametrize('name', [n for n in NAMES if 'log_to' in method_options(n)])
+def test_a_log_changes_nothing(name, made, tmp_path):
+    "The same set with the same settings on its card, and a line for each step"
+    plain, logged = made(name), made(name, log_to=tmp_path/'log', log_every=2)
+    assert logged.fingerprint == plain.fingerprint and logged.card['settings'] == plain.card['settings']
+    assert [row['Progress'] for row in read_log(tmp_path/'log')] == list(range(6))
+    assert len([*(tmp_path/'log').rglob('*.png')]) in (8, 16)   # before steps 0, 2 and 4, and at the end: two views, four where values are no pixels
 
 
 # --- what is refused, and when ---

@@ -1,7 +1,7 @@
 """The shell: what it prints, where, its exit codes, and that a mistake is one sentence and changes nothing.
 
 Most commands run in this process, through the same `main` that the shell calls; a few run as the installed command."""
-import hashlib, json, os, re, shutil, signal, subprocess, sys, sysconfig, time
+import hashlib, json, os, re, shutil, signal, subprocess, sys, sysconfig, tempfile, time
 from functools import partial
 from pathlib import Path
 from typing import get_args, get_origin
@@ -9,11 +9,13 @@ from typing import get_args, get_origin
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import dsdist
 from dsdist.__main__ import main
 from dsdist.distilled import DistilledSet
 from dsdist.evaluation.students import PROTOCOLS
+from dsdist.matching.paths import Experts, expert_file, load_experts, store_points
 from dsdist.methods import METHODS
 from dsdist.reader import function_options, method_options
 from dsdist.shell.app import app, run_line
@@ -67,10 +69,33 @@ def shop(tmp_path_factory):
     shutil.copytree('pets', 'mixed')
     picture(Path('mixed/train/cat/9.png'), 'red', side=9)
     Path('photos').mkdir(); Path('photos/me.txt').write_text('hello')
+    few = f'--arch {NET} --epochs 3 --batch-size 20'
+    for name, line in dict(paths=f'toy {few} --n 2', whitened=f'toy {few} --n 1 --space zca', normed='toy --arch convnet-bn-w8 --epochs 3 --n 1 --batch-size 20',
+                           strange=f'digits {few} --n 1', large=f'toy --size 16 {few} --n 1').items(): fine(f'experts {line} --out {name}')
+    for name in ('cut-paths', 'changed-paths'): shutil.copytree('paths', name)
+    Path('cut-paths/expert-0001.safetensors').write_bytes(Path('paths/expert-0001.safetensors').read_bytes()[:-9])
+    for file in Path('changed-paths').glob('expert-*'):
+        weights = load_file(file)
+        save_file({k: v + 1 for k, v in weights.items()}, file)
+    lost(load_experts('paths'), 'nan-paths')
+    fine(f'{MTT} --experts paths --log-to log --out followed')
     yield home
     os.chdir(here)
     torch.set_num_threads(threads)
 
+
+def lost(experts, path):
+    "Save experts whose weights are no longer finite after the first epoch"
+    card = json.loads(json.dumps(experts.card))
+    with tempfile.TemporaryDirectory() as home:
+        for number, about in enumerate(card['experts']):
+            points = experts.points(number, [0, 1, 2, 3])
+            points[1:, 5] = float('nan')
+            about |= store_points(expert_file(home, number), points, card['codec'])[0]
+        Experts(card, home, experts.space).save(path)
+
+
+MTT = 'distill mtt toy --ipc 1 --latest 1 --iterations 3 --inner 2'
 
 WRONG = [
     # what exists, what does not
@@ -142,6 +167,31 @@ WRONG = [
     ('distill sre2l toy --published cda-imagenet --teacher teacher --out new', 'of the method cda, not of sre2l'),
     ('distill wmdd toy --published wmdd-imagenet --match sliced --out new', 'wmdd-imagenet needs the --teacher'),
     ('squeeze toy --published sre2l-imagenet --out new', "no recipe for its teacher, which is torchvision's resnet18"),
+    # trajectories
+    (f'{MTT} --experts strange --out new', 'experts of another class order cannot be used'),
+    (f'{MTT} --experts large --out new', 'the experts take 3 x 16 x 16 images, the data are 3 x 8 x 8'),
+    (f'{MTT} --experts teacher --out new', 'teacher is not a set of experts: it is a teacher'),
+    (f'{MTT} --experts cut-paths --out new', 'cut-paths/expert-0001.safetensors holds'),
+    (f'{MTT} --experts changed-paths --out new', 'are not those on the card'),
+    (f'{MTT} --experts nan-paths --out new', 'has weights that are not finite after epoch'),
+    (f'{MTT} --experts paths --latest 7 --out new', 'but the experts have 3 epochs: set --latest to 1, or train them for 9 epochs'),
+    (f'{MTT} --experts paths --ahead 9 --out new', 'but the experts have 3 epochs: set --ahead to less'),
+    (f'{MTT} --experts paths --earliest 2 --out new', '--earliest must be --latest or before, got 2 and 1'),
+    (f'{MTT} --experts paths --inner 0 --out new', '--inner must be 1 or more, got 0'),
+    (f'{MTT} --experts paths --gradient stopgrad --truncate 2 --out new', "--gradient='stopgrad' is the same as --truncate=1: leave --truncate out"),
+    (f'{MTT} --experts normed --microbatch 2 --out new', 'do not split into micro-batches: leave --microbatch out'),
+    (f'{MTT} --experts paths --cutmix 1 --microbatch 1 --out new', 'cannot be cut into micro-batches: leave --microbatch out'),
+    (f'{MTT} --experts whitened --canvas 2 --out new', "--canvas=2 cuts images at any place, and the space 'zca' of the experts"),
+    (f'{MTT} --experts paths --canvas 9 --out new', '--canvas=9 begins with 81 real images of each class'),
+    (f'{MTT} --experts paths --canvas-samples 2 --out new', '--canvas-samples is for canvases: give --canvas as well'),
+    (f'{MTT} --experts paths --log-to photos --out new', "'photos' holds something else: name a new or empty folder"),
+    (f'{MTT} --experts paths --inner 3 --log-to log --out new', "'log' belongs to another run: name a new folder"),
+    (f'{MTT} --experts paths --tracker wandb --out new', '--tracker needs --log-to: name a folder'),
+    (f'{MTT} --experts paths --log-to new-log --tracker neptune --out new', "unknown tracker 'neptune': choose one of tensorboard, wandb"),
+    (f'{MTT} --experts paths --out new --log-to new/log', 'new cannot be written: this run reads new/log, so choose another place'),
+    ('distill datm toy --latest 1 --experts paths --widen-steps 2 --widen-from 3 --out new', '--widen-from must be from 0 (--earliest) to 1 (--latest), got 3'),
+    ('distill random toy --log-to new-log --out new', 'no such option: --log-to'),
+    ('experts toy --out paths', 'paths exists already'),
     # files that are missing
     ('data folder:nowhere', 'nowhere does not exist'),
     ('distill wmdd toy --teacher nowhere --out new', 'nowhere is not a teacher: there is no such file or folder'),
@@ -231,6 +281,17 @@ WRONG = [
     ('evaluate small toy --out small --force', 'small is a folder: name a file'),
     ('export small --to parquet --out new', 'ends in .parquet'),
     ('squeeze toy --out score.json/new', 'score.json is not a folder'),
+    # files of other projects
+    ('import nowhere.pt --from vico --data toy --space zca --out new', 'nowhere.pt is missing'),
+    ('import torn/train/dog/1.png --from vico --data toy --space zca --out new', 'is not a file that torch.save wrote'),
+    ('import photos --from experts --data toy --space zca --out new', 'there is no replay_buffer_*.pt'),
+    ('import a.pt --from ftd --data toy --space zca --out new', "unknown project 'ftd': choose one of mtt, datm, vico, experts"),
+    ('import a.pt --data toy --space zca --out new', "missing option '--from'"),
+    ('import a.pt --from vico --data toy --space zca --lr .1 --out new', '--from vico has no setting --lr: it takes --number'),
+    ('import a.pt --from experts --data toy --space zca --arch resnet19 --out new', "unknown network 'resnet19'"),
+    ('import a.pt --from vico --data toys --space zca --out new', "unknown data set 'toys'"),
+    ('import a.pt --from vico --data toy --space zca --out teacher --force', 'teacher is a teacher, not a distilled set'),
+    ('import photos/me.txt --from vico --data toy --space zca --out photos --force', 'this run reads photos/me.txt'),
 ]
 
 
@@ -261,7 +322,7 @@ def impossible(command):
     read = method_options(method) if method else function_options('train.squeeze:squeeze') if kind == 'squeeze' else {}
     asked = {}
     for name, o in read.items():
-        if get_origin(o.hint) is tuple: values = len(get_args(o.hint))
+        if get_origin(o.hint) is tuple and ... not in get_args(o.hint): values = len(get_args(o.hint))
         elif {int, float} & {o.hint, *get_args(o.hint)}: values = 1
         else: continue
         low = o.limits.get('least', o.limits.get('above'))

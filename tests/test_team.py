@@ -56,6 +56,18 @@ def test_two_processes_make_the_bytes_of_one(bench, method):
     assert sorted(p.name for p in folder.glob('place-*')) == ['place-0-of-1', 'place-0-of-2', 'place-1-of-2']
 
 
+def test_two_processes_train_the_experts_of_one(bench):
+    "As many as are trained by default: torchrun takes `--n` for an option of its own that was cut short"
+    folder, env = bench
+    def line(out): return ['member.py', 'experts', 'digits', '--arch', 'convnet2-w8', '--epochs', '1', '--codec', 'delta-int8', '--out', out]
+    alone = succeed([sys.executable, *line('experts-alone')], cwd=folder, env=env)
+    shared = succeed(together(line('experts-team')), cwd=folder, env=env)
+    assert shared.replace('team', 'alone') == alone, "one of them speaks, not both"
+    files = {p.name: p.read_bytes() for p in (folder/'experts-alone').iterdir()}
+    assert len([name for name in files if name.startswith('expert-')]) == 10
+    assert {p.name: p.read_bytes() for p in (folder/'experts-team').iterdir()} == files
+    assert not list(folder.glob('.experts-*')), "work is left behind"
+
 
 def test_a_killed_team_goes_on(bench):
     folder, env = bench

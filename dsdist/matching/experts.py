@@ -25,7 +25,7 @@ from ..models.networks import Network, make_model
 from ..settings import Settings, setting, spread
 from ..spaces import Normalize, Pixels, Space, fit_whitening, in_space
 from ..train.fit import Moment, Recipe, accuracy, fit
-from ..work import Job, Work
+from ..work import Job, Work, place_in_team
 
 # %% ../../nbs/matching/62_experts.ipynb #41d9a2a3
 EXPERTS = Recipe(steps=None, epochs=10, batch_size=64, lr=.05, optimizer='sgd-plain',
@@ -172,8 +172,8 @@ def train_experts(data:ImageData, # what to learn; its test part is only measure
                   )->Experts: # in a folder of `run.work`, or a temporary one
     """Train networks on the real images and keep their weights after each epoch.
 
-    Raises `UserError` for unknown names, a recipe that counts steps, and training that
-    diverges. Source: MTT,
+    Raises `UserError` for unknown names, a recipe that counts steps, training that
+    diverges, and several processes without a folder. Source: MTT,
     [Cazenavette et al. 2022](https://arxiv.org/abs/2203.11932).
 
     Args:
@@ -192,6 +192,10 @@ def train_experts(data:ImageData, # what to learn; its test part is only measure
     if recipe.epochs is None:
         raise UserError("experts are trained for epochs: give epochs= and steps=None")
     if n < 1: raise UserError(f"n must be 1 or more, got {n}", ('n',))
+    team = place_in_team()[1]
+    if team > 1 and not run.work:
+        raise UserError("processes that share experts need a folder for work: give "
+                        "work=")
     maker = SPACE_MAKERS[choose('space', space, SPACE_MAKERS)]
     choose('codec', codec, CODECS)
     seen = maker(data)
@@ -208,7 +212,9 @@ def train_experts(data:ImageData, # what to learn; its test part is only measure
     made = Work(run.work).jobs(f'experts-{key}', range(n), make, desc='experts',
                                units=plan.recipe.steps,
                                small=pick_device(run.device).type == 'cpu')
-    return Experts(_card(plan, settings, made), home, seen)
+    found = Experts(_card(plan, settings, made), home, seen)
+    Work().jobs(key, range(team), lambda n, job: {}) # until all have looked: one clears
+    return found
 
 # %% ../../nbs/matching/62_experts.ipynb #cd221288
 def _card(plan, settings, made):

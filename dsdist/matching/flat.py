@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['UNROLL_MODES', 'StepPart', 'with_part', 'FlatNetwork', 'SavedBytes', 'StepBytes', 'step_bytes', 'MemoryPlan',
-           'fit_memory']
+           'fit_memory', 'free_memory']
 
 # %% ../../nbs/matching/52_flat.ipynb #5ae06eaa
-import inspect, math, weakref
+import inspect, math, re, weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -217,7 +218,7 @@ class StepBytes(NamedTuple):
 
 def _kept_bytes(loss, theta, x, y, n):
     "Bytes at the peak of a double backward with `n` copies of the first image."
-    part = StepPart(0, range(n), max(n, len(x)))
+    part = StepPart(0, range(n), n)
     theta = theta.detach().clone().requires_grad_()
     x,y = (t.detach()[:1].repeat_interleave(n, 0) for t in (x, y))
     x.requires_grad_()
@@ -343,3 +344,39 @@ def _advice(mode, plan, other, budget, norms):
     if other.bytes <= budget: return f"{_megabytes('exact', other)}"
     if norms: return "batch norm needs all images of a step at once, so give fewer"
     return f"the least is {other.bytes/2**20:.3g} MB"
+
+# %% ../../nbs/matching/52_flat.ipynb #646f896a
+def _lines_of(file):
+    "The words of each line of a file; none where there is no such file."
+    try: return [re.split(r'[:\s]+', line) for line in file.read_text().splitlines()]
+    except OSError: return []
+
+def _free_ram(root):
+    "Bytes that Linux would give to a process; an empty list elsewhere."
+    group = root/'sys/fs/cgroup'
+    free = [int(words[1])*1024 for words in _lines_of(root/'proc/meminfo')
+            if words[0] == 'MemAvailable']
+    limit,used = (_lines_of(group/f'memory.{k}') for k in ('max', 'current'))
+    if limit and used and limit[0][0] != 'max':
+        files = [int(words[1]) for words in _lines_of(group/'memory.stat')
+                 if words[0] == 'inactive_file']
+        free.append(int(limit[0][0])-int(used[0][0])+sum(files))
+    return free
+
+# %% ../../nbs/matching/52_flat.ipynb #a13bf4a5
+def free_memory(device # where a run computes
+                )->float|None: # bytes; `None` where the machine does not say
+    """Memory that a run could take on top of what it has.
+
+    Args:
+        device: where a run computes
+
+    Returns:
+        bytes; `None` where the machine does not say
+    """
+    device = torch.device(device)
+    if device.type == 'cuda':
+        held = torch.cuda.memory_reserved(device)-torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0]+held
+    known = _free_ram(Path('/')) if device.type == 'cpu' else []
+    return max(min(known), 0) if known else None

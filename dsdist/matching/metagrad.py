@@ -224,7 +224,7 @@ def _check_ways(loss_fn, batches, mode, keep, microbatch, truncate):
     if norms and (microbatch or largest) < largest:
         raise UserError(f"batch norm ({norms[0]}) mixes the images of a batch, so that "
                         f"{largest} images do not split into micro-batches: leave "
-                        "microbatch out or use instance norm")
+                        "microbatch out or use instance norm", ('microbatch',))
 
 # %% ../../nbs/matching/60_metagrad.ipynb #83acbd9d
 def _step_sizes(lr, like, N):
@@ -248,14 +248,17 @@ def unroll(loss_fn:Callable, # `(theta, x, y)` to the mean loss; may take `part=
            weight_decay:float=0., # of the inner SGD
            keep:int=1, # keep the weights of every k-th step and replay between
            microbatch:int|None=None, # images at a time; None: all images of a step
-           truncate:int|None=None # last steps whose gradient is exact; None: all
+           truncate:int|None=None, # last steps whose gradient is exact; None: all
+           budget:float|None=None # bytes it may take, see `free_memory`; None: any
            )->Unrolled: # end of training, and its gradients
     """Train from `theta0` on the batches by SGD, and differentiate the distance to
     `target` that is left through all of training.
 
-    Raises `UserError` for no batches, shapes that do not fit, numbers that are not
-    finite, and micro-batches under batch norm; `Diverged` when training leaves the
-    finite numbers. Source of the loss: [MTT](https://arxiv.org/abs/2203.11932); of
+    With a `budget`, what was left at `keep=1` and `microbatch=None` is chosen so that
+    the estimate of `fit_memory` stays below it. Raises `UserError` for no batches,
+    shapes that do not fit, numbers that are not finite, micro-batches under batch norm,
+    and more memory than the budget; `Diverged` when training leaves the finite numbers.
+    Source of the loss: [MTT](https://arxiv.org/abs/2203.11932); of
     `stopgrad`: [TESLA](https://arxiv.org/abs/2211.10586).
 
     Args:
@@ -270,6 +273,7 @@ def unroll(loss_fn:Callable, # `(theta, x, y)` to the mean loss; may take `part=
         keep: keep the weights of every k-th step and replay between
         microbatch: images at a time; None: all images of a step
         truncate: last steps whose gradient is exact; None: all
+        budget: bytes it may take, see `free_memory`; None: any
 
     Returns:
         end of training, and its gradients
@@ -278,6 +282,10 @@ def unroll(loss_fn:Callable, # `(theta, x, y)` to the mean loss; may take `part=
     _check_ways(loss_fn, batches, mode, keep, microbatch, truncate)
     N = len(batches)
     rates = _step_sizes(lr, theta0, N)
+    if budget is not None:
+        keep,microbatch,_ = fit_memory(
+            loss_fn, theta0, batches, budget, mode=mode, momentum=momentum,
+            keep=None if keep == 1 else keep, microbatch=microbatch)
     t = _Training(with_part(loss_fn), batches, rates, momentum, weight_decay,
                   microbatch)
     theta0,target = theta0.detach(),target.detach()

@@ -253,7 +253,7 @@ def _distill(name, settings, *, data, ipc, source, run, out, published=None,
     check_ipc(ipc)
     _check_published(name, published, source)
     expect(source, m.source)
-    out.check(source, *data.folders(), folder=True)
+    out.check(source, settings.get('log_to'), *data.folders(), folder=True)
     source = source and find_object(SOURCE_KINDS[m.source].load)(source, run.device)
     call,images = find_object(m.function),data.load()
     base = published and find_object('published:find_published')(published)

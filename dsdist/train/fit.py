@@ -15,9 +15,8 @@ from typing import Literal, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..core import UserError, choose, generator, pick_device, progress
+from ..core import UserError, choose, find_object, generator, pick_device, progress
 from ..data.augment import Augment
 from ..data.images import batches
 from ..methods import Run
@@ -215,6 +214,20 @@ class Recipe(Settings):
     t_squared:bool = setting(True, 'multiply the loss of a teacher by T squared')
     ema:float = setting(0., 'decay of the average of weights', least=0, below=1)
     bf16:bool = setting(False, 'compute the network in bfloat16')
+    compiled:bool = setting(False, 'torch.compile the network, which takes a minute')
+    microbatch:int|None = setting(None, 'images at a time; None: all', least=1)
+
+    def to_card(self)->dict: # name -> value
+        """The settings for JSON, without those that came later where they are off.
+
+        Args:
+            self: name -> value
+
+        Returns:
+            name -> value
+        """
+        off = dict(compiled=False, microbatch=None).items()
+        return {k: v for k,v in super().to_card().items() if (k, v) not in off}
 
     def agree(self):
         if (self.steps is None) == (self.epochs is None):
@@ -284,89 +297,23 @@ def _each_view(y, q, p, weighted=False):
         return each*y[:len(z)].sum(1) if weighted else each
     return losses
 
-def _loss(z, y, q, p, weighted):
+def _loss(p, weighted, z, y, q):
     "The mean loss of logits `z`."
-    if q is None: return -(y*z.log_softmax(1)).sum(1).mean()
-    if weighted: return _each_view(y, q, p, True)(z).mean()
+    if q is None or weighted: return _each_view(y, q, p, weighted)(z).mean()
     return soft_loss(z, q, p.temperature, p.t_squared)
-
-# %% ../../nbs/train/40_fit.ipynb #d2e59db2
-class _Training:
-    "A network, its optimizer and average, and the losses so far."
-    def __init__(self, model, p, job):
-        self.model,self.p = model,p
-        self.opt = OPTIMIZERS[p.optimizer](model.parameters(), p.lr,
-                                           weight_decay=p.weight_decay)
-        self.mean = _average(model, p.ema) if p.ema else None
-        self.losses,self.job = [],job
-        self.start = self.resume(*job.checkpoint()) if job else 0
-        self.good = _copy(model)
-
-    def tensors(self):
-        "All that is needed to go on."
-        parts = {'model.': self.model.state_dict()}
-        if self.mean: parts['mean.'] = self.mean.state_dict()
-        opt = {f'opt.{i}.{k}': v for i,s in self.opt.state_dict()['state'].items()
-               for k,v in s.items() if v is not None}
-        states = {name+k: v for name,s in parts.items() for k,v in s.items()}
-        return opt|states|dict(losses=torch.stack(self.losses))
-
-    def resume(self, step, tensors):
-        "Put everything where it was after `step` steps."
-        if not step: return 0
-        self.model.load_state_dict(_part(tensors, 'model.'))
-        if self.mean: self.mean.load_state_dict(_part(tensors, 'mean.'))
-        state = {}
-        for k,v in _part(tensors, 'opt.').items():
-            i,name = k.split('.')
-            state.setdefault(int(i), {})[name] = v
-        self.opt.load_state_dict(dict(self.opt.state_dict(), state=state))
-        device = next(self.model.parameters()).device
-        self.losses = list(tensors['losses'].to(device).unbind())
-        return step
-
-# %% ../../nbs/train/40_fit.ipynb #54de436a
-def _average(model, decay):
-    "The moving average of a network's weights and buffers."
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay),
-                         use_buffers=True)
-
-def _part(tensors, name):
-    return {k.removeprefix(name): v for k,v in tensors.items() if k.startswith(name)}
-
-def _copy(model): return {k: v.clone() for k,v in model.state_dict().items()}
 
 # %% ../../nbs/train/40_fit.ipynb #ec378277
 def _step(state, lesson, rate, weighted, objective, when):
     "One step of the optimizer; its loss stays on the device."
     x,y,q = lesson # views, targets, and a teacher's logits
-    p = state.p
+    p = state.recipe
     for group in state.opt.param_groups: group['lr'] = rate
     state.opt.zero_grad(set_to_none=True)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=p.bf16):
-        if objective is None: z = state.model(x).float()
-        else: loss = objective(state.model, x, _each_view(y, q, p, weighted), when)
-    if objective is None:
-        loss = _loss(z, y, q, p, weighted)
-        loss.backward()
+    if objective is None: loss = state.descend(lesson, partial(_loss, p, weighted))
+    else: loss = state.follow(objective, x, _each_view(y, q, p, weighted), when)
     state.opt.step()
     if state.mean: state.mean.update_parameters(state.model)
     state.losses.append(loss.detach())
-
-def _pause(state, t):
-    "Every fifty steps: check the losses, keep the weights, write a checkpoint if due."
-    if t%50 != 49 and t != state.p.steps-1: return
-    state.good = _check(state.model, state.losses, state.good)
-    if state.job and state.job.due(): state.job.save(t+1, state.tensors())
-
-# %% ../../nbs/train/40_fit.ipynb #c51ea58a
-def _check(model, losses, good):
-    "A copy of the weights if all is well; else put the last good ones back and stop."
-    if torch.stack(losses[-50:]).isfinite().all(): return _copy(model)
-    model.load_state_dict(good)
-    model.eval()
-    raise UserError(f"training diverged before step {len(losses)} (the loss is no "
-                    "longer finite): lower the learning rate")
 
 # %% ../../nbs/train/40_fit.ipynb #3d386361
 @spread
@@ -409,7 +356,8 @@ def fit(model:nn.Module, # takes pixels in [0,1]; trained in place, on the devic
     p,device = recipe.resolve(len(ds.labels)),pick_device(run.device)
     views = Views(ds, n_classes, p.batch_size, p.augment, p.noise, run.seed, key,
                   device)
-    state = _Training(model.to(device).train(), p, job)
+    begin = find_object('train.state:Training')
+    state = begin(model.to(device).train(), p, OPTIMIZERS[p.optimizer], objective, job)
     rates = learning_rates(p.lr, p.steps, p.warmup, p.schedule).tolist()
     if job: job.tick(state.start)
     steps = range(state.start, p.steps)
@@ -418,7 +366,7 @@ def fit(model:nn.Module, # takes pixels in [0,1]; trained in place, on the devic
         when = Moment(t, p.steps, gen)
         lesson = _lesson(views, teacher, t%(period or p.steps))
         _step(state, lesson, rates[t], views.weighted, objective, when)
-        _pause(state, t)
+        state.pause(t)
         if job: job.tick()
     if state.mean: model.load_state_dict(state.mean.module.state_dict())
     model.eval()
