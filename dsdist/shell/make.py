@@ -257,7 +257,7 @@ def _distill(name, settings, *, data, ipc, source, run, out, published=None,
     source = source and find_object(SOURCE_KINDS[m.source].load)(source, run.device)
     call,images = find_object(m.function),data.load()
     base = published and find_object('published:find_published')(published)
-    groups = base.settings_for(images) if base else {}
+    groups = base.settings_for(images, ipc) if base else {}
     given = groups|gather_settings(method_options(name), settings,
                                    settings_of(call.raw)|groups)
     work = Work.beside(out.path, name, images.fingerprint, ipc,
@@ -276,18 +276,22 @@ def _distill(name, settings, *, data, ipc, source, run, out, published=None,
 
 # %% ../../nbs/shell/95_make.ipynb #22ad46e5
 def _check_published(method, name, source):
-    "A published configuration must be of the method, and its teacher must be there."
+    "A published configuration must be of the method, and its source must be there."
     if name is None: return
     entry = _published(name)
     other = entry['method'].default
     if other != method:
         raise UserError(f"{name} is a published configuration of the method {other}, "
                         f"not of {method}")
-    if source is None:
-        own = entry['recipe'].default
-        how = (f"see dsdist squeeze --published {name}" if own
-               else f"torchvision's {entry['arch'].default}, saved as a Teacher")
-        raise UserError(f"{name} needs the --teacher that belongs to it: {how}")
+    kind = find_method(method).source
+    if source is not None or kind is None: return
+    if kind == 'experts':
+        raise UserError(f"{name} needs the --experts that belong to it: in Python, "
+                        f"find_published({name!r}).experts(data, ipc) trains them")
+    own = entry['recipe'].default
+    how = (f"see dsdist squeeze --published {name}" if own
+           else f"torchvision's {entry['arch'].default}, saved as a Teacher")
+    raise UserError(f"{name} needs the --teacher that belongs to it: {how}")
 
 # %% ../../nbs/shell/95_make.ipynb #e5138cbe
 _KINDS = {'stored': 'store_labels', 'mean': 'mean_labels', 'replay': 'relabel'}
