@@ -424,6 +424,7 @@ from .shell.app import aligned as aligned
 from .shell.app import score_facts as score_facts
 from .shell.app import scores_text as scores_text
 from .shell.app import describe_set as describe_set
+from .shell.distill import cli_relabel as cli_relabel
 from .shell.evidence import read_radius as read_radius
 from .shell.evidence import check_evidence as check_evidence
 from .shell.evidence import gather_evidence as gather_evidence
@@ -446,8 +447,9 @@ from .shell.judge import attack_students as attack_students
 from .shell.make import cli_demo as cli_demo
 from .shell.make import cli_squeeze as cli_squeeze
 from .shell.make import parse_objective as parse_objective
+from .shell.make import published_fields as published_fields
+from .shell.make import warn_size as warn_size
 from .shell.make import cli_experts as cli_experts
-from .shell.make import cli_relabel as cli_relabel
 from .shell.options import flag as flag
 from .shell.options import option_of as option_of
 from .shell.options import default_in_words as default_in_words

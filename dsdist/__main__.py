@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../nbs/98___main__.ipynb #cdbd7e3e
-import dsdist.shell.make, dsdist.shell.judge, dsdist.shell.files
+import dsdist.shell.make, dsdist.shell.distill, dsdist.shell.judge, dsdist.shell.files
 from .shell.app import main
 
 # %% ../nbs/98___main__.ipynb #d3c7b019

@@ -150,9 +150,9 @@ assert callable(entry.load())
 def test_what_commands_write_here_is_not_committed():
     "The commands, tried in the checkout with their defaults, leave nothing that Git would see"
     import inspect
-    from dsdist.shell import files, judge, make
+    from dsdist.shell import distill, files, judge, make
     from dsdist.shell.options import Output
-    places = [p.default.path for m in (files, judge, make) for n, f in vars(m).items() if n.startswith('cli_')
+    places = [p.default.path for m in (files, judge, make, distill) for n, f in vars(m).items() if n.startswith('cli_')
               for p in inspect.signature(f).parameters.values() if isinstance(p.default, Output) and isinstance(p.default.path, Path)]
     assert len(places) > 4
     ignored = subprocess.run(['git', 'check-ignore', *map(str, places), '.teacher.work/x'], cwd=ROOT, capture_output=True, text=True).stdout

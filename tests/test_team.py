@@ -106,6 +106,7 @@ def test_a_notice_is_printed_once(bench):
 
 SHARED = {'squeeze', 'evaluate', 'attack', 'experts'}   # and `distill`, a group of commands
 ALONE = {'demo': '', 'data': 'toy', 'relabel': 'small --teacher teacher --out new', 'show': 'small --out new.png', 'export': 'small --out new',
+         'import': 'images.pt labels.pt --from mtt --data toy --space zca --out new',
          'report': 'small score.json', 'methods': '', 'protocols': '', 'networks': '', 'datasets': '', 'bench': 'anchors'}
 
 
