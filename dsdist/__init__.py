@@ -11,5 +11,17 @@ import lazy_loader
 # %% ../nbs/99___init__.ipynb #859cd399
 #| eval: false
 __version__ = "0.0.1"
+__doc__ = """Distill a labeled image data set into a few synthetic images per class.
+
+    from dsdist import baselines, distill, evaluate, load_data, squeeze
+
+    data = load_data('digits')                  # or a folder, or a name of the field
+    teacher = squeeze(data)                     # train_experts(data) for mtt and kin
+    small = distill('wmdd', data, 10, teacher)  # METHODS are the methods' names
+    sets = dict(wmdd=small, **baselines(data, 10, teacher))
+    print(evaluate(sets, data).to_text())
+    small.save('distilled')                     # DistilledSet.load reads it
+
+`dsdist --help` in a shell lists the commands that do the same."""
 
 __getattr__,__dir__,__all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -214,6 +214,11 @@ from .matching.attribution import leave_one_out as leave_one_out
 from .matching.bench import measure_unroll as measure_unroll
 from .matching.bench import bench_metagrad as bench_metagrad
 from .matching.bench import bench_experts as bench_experts
+from .matching.classes import ClassPairs as ClassPairs
+from .matching.classes import class_gradients as class_gradients
+from .matching.classes import set_norms as set_norms
+from .matching.classes import freeze_norms as freeze_norms
+from .matching.classes import descend_images as descend_images
 from .matching.distribution import characteristic_gap as characteristic_gap
 from .matching.distribution import cloud_gap as cloud_gap
 from .matching.distribution import DistributionMatching as DistributionMatching
@@ -235,10 +240,6 @@ from .matching.flat import free_memory as free_memory
 from .matching.gradient import DSA_MATCHING as DSA_MATCHING
 from .matching.gradient import gradient_distance as gradient_distance
 from .matching.gradient import loop_counts as loop_counts
-from .matching.gradient import ClassPairs as ClassPairs
-from .matching.gradient import class_gradients as class_gradients
-from .matching.gradient import freeze_norms as freeze_norms
-from .matching.gradient import descend_images as descend_images
 from .matching.gradient import GradientMatching as GradientMatching
 from .matching.gradient import dc as dc
 from .matching.gradient import dsa as dsa
@@ -410,6 +411,7 @@ from .shell.app import in_shell_words as in_shell_words
 from .shell.app import shown_if_lost as shown_if_lost
 from .shell.app import parameter_notes as parameter_notes
 from .shell.app import shell_function as shell_function
+from .shell.app import first_sentence as first_sentence
 from .shell.app import command as command
 from .shell.app import main as main
 from .shell.app import Ended as Ended
@@ -448,6 +450,8 @@ from .shell.make import cli_demo as cli_demo
 from .shell.make import cli_squeeze as cli_squeeze
 from .shell.make import parse_objective as parse_objective
 from .shell.make import published_fields as published_fields
+from .shell.make import check_line as check_line
+from .shell.make import teacher_cost as teacher_cost
 from .shell.make import warn_size as warn_size
 from .shell.make import cli_experts as cli_experts
 from .shell.options import flag as flag

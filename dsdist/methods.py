@@ -160,10 +160,10 @@ class SourceKind:
 
 SOURCE_KINDS = {
     'teacher': SourceKind('train.squeeze:load_teacher', 'train.squeeze:squeeze',
-                          'folder of a teacher; without it, one is trained first'),
+                          'folder of dsdist squeeze; without it, one is trained first'),
     'experts': SourceKind('matching.paths:load_experts',
                           'matching.experts:train_experts',
-                          'folder of experts; without it, some are trained first')}
+                          'folder of dsdist experts; without it, some are trained')}
 
 # %% ../nbs/07_methods.ipynb #925571ae
 def method(f:Callable # `(data, ipc, source, run, *, settings...) -> Made`

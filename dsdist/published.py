@@ -45,6 +45,8 @@ class Published(Settings):
     pairs:Settings|None = setting(
         None, 'how gradients or distributions are matched; rates in normalized pixels')
     n:int = setting(0, 'experts', least=0)
+    whole:bool = setting(
+        False, 'experts need all epochs, not only those that matches read')
     space:str = setting('normalized', 'that experts see images in')
     flatness:Flatness|None = setting(None, 'how experts look for flat valleys')
     scheme:str|None = setting(None, "how anchors are chosen; none: the method's own")
@@ -143,8 +145,8 @@ def _experts(self,
              )->Experts: # as published
     """Train experts as published. This is `Published.experts`.
 
-    DATM always gets all epochs, since the last gives the first labels. Raises
-    `UserError` for a method without experts, and as `train_experts` does.
+    With `whole` they are trained for all epochs. Raises `UserError` for a method
+    without experts, and as `train_experts` does.
 
     Args:
         data: what to learn
@@ -156,7 +158,7 @@ def _experts(self,
         as published
     """
     if not self.n: raise UserError(f"the method {self.method} takes no experts")
-    last = None if ipc is None or self.method == 'datm' else \
+    last = None if ipc is None or self.whole else \
         find_line(self.lines, ipc).reach
     recipe = replace(self.recipe, epochs=last) if last else self.recipe
     how = dict(n=self.n, space=self.space, recipe=recipe, flatness=self.flatness)
@@ -276,7 +278,7 @@ _TESLA = replace(_PLAIN, method='tesla', lines=TESLA_SCRIPTS['cifar10'], accurac
             'is half as long')
 _DATM = replace(
     _MTT, method='datm', lines=DATM_SCRIPTS['cifar10'], flatness=Flatness(), disputed='',
-    recipe=replace(EXPERT_SCRIPT, epochs=100),
+    whole=True, recipe=replace(EXPERT_SCRIPT, epochs=100),
     students=replace(find_protocol('mtt'), name='datm', labels='own', batch_size=128),
     accuracy={1: 46.9, 10: 66.8, 50: 76.1, 500: 83.5, 1000: 85.5},
     source='Guo et al., ICLR 2024; files in github.com/NUS-HPC-AI-Lab/DATM, accuracy '

@@ -6,7 +6,7 @@
 __all__ = ['Option', 'method_options', 'function_options', 'registry_names', 'registry_entries', 'gather_settings']
 
 # %% ../nbs/18_reader.ipynb #c3b0fa0e
-import ast, importlib.util
+import ast, importlib.util, re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -122,17 +122,31 @@ def _parameter_options(module, a, default):
     if shared is not None: return _field_options(shared, (a.arg,))
     hint = _hint(a.annotation)
     if hint is None: return {}
-    doc = _comment(_read(module).lines, default or a)
+    doc = _comment(module, default or a)
     return {a.arg: Option(a.arg, hint, _value(module, default), doc, {})}
 
 # %% ../nbs/18_reader.ipynb #f3ae1629
-def _comment(lines, node):
+def _comment(module, node):
     "What is written behind a parameter; it may go on in lines below."
+    lines = _read(module).lines
     text = lines[node.end_lineno-1][node.end_col_offset:].partition('#')[2].strip()
     for line in map(str.strip, lines[node.end_lineno:]):
         if not line.startswith('#'): break
         text += f" {line.lstrip('# ')}"
-    return text.replace('`', '')
+    listed = re.sub('(?:see|one of) `([A-Z_]+)`', lambda m: _listed(module, m), text)
+    return listed.replace('`', '')
+
+def _listed(module, m):
+    "The names in a table, for those who cannot look it up; without one, the text."
+    try: return f"one of {', '.join(_names(*_constant(module, m[1])))}"
+    except (KeyError, AttributeError): return m[0]
+
+def _names(module, node):
+    "The keys of a dictionary, or what a tuple lists."
+    if isinstance(node, ast.Constant): return [node.value]
+    if isinstance(node, ast.Starred): return _names(*_constant(module, node.value.id))
+    parts = node.keys if isinstance(node, ast.Dict) else node.elts
+    return [name for part in parts for name in _names(module, part)]
 
 # %% ../nbs/18_reader.ipynb #f8a55580
 _TYPES = dict(int=int, float=float, str=str, bool=bool, tuple=tuple, Path=Path,
@@ -150,6 +164,9 @@ def _value(module, node, strict=True):
     "The value of a literal, of a constant or of arithmetic with them; else its text."
     try: return ast.literal_eval(node)
     except ValueError: pass
+    if isinstance(node, ast.Dict): return _table(module, node, strict)
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        return _value(*_entry(module, node), strict)
     text = ast.unparse(node)
     if all(isinstance(n, _ARITHMETIC) for n in ast.walk(node)):
         names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
@@ -157,6 +174,21 @@ def _value(module, node, strict=True):
         return eval(text, {'__builtins__': {}}, known)
     if strict: raise UserError(f"a default must be a literal or a constant: {text}")
     return text
+
+# %% ../nbs/18_reader.ipynb #b0f5f02b
+def _table(module, node, strict):
+    "A dictionary whose values are values or settings."
+    found = {}
+    for k,v in zip(map(ast.literal_eval, node.keys), node.values):
+        inner = _settings_object(module, v)
+        found[k] = _value(module, v, strict) if inner is None else _values(inner)
+    return found
+
+def _entry(module, node):
+    "The module and the expression of an entry such as `SCRIPTS['cifar10']`."
+    home,table = _constant(module, node.value.id)
+    keys = map(ast.literal_eval, table.keys)
+    return home,dict(zip(keys, table.values))[ast.literal_eval(node.slice)]
 
 # %% ../nbs/18_reader.ipynb #4acd8808
 class _Object(NamedTuple):
@@ -238,6 +270,7 @@ def registry_names(where:str # a dictionary with text as keys, as `'module:NAME'
     """
     return [ast.literal_eval(k) for k in _registry(where)[1].keys]
 
+@lru_cache(None)
 def registry_entries(where:str # a dictionary of `Settings` objects, as `'module:NAME'`
                      )->dict: # for each name a dictionary from field to `Option`
     """The entries of a registry of settings, read from its source.

@@ -13,7 +13,9 @@ from notebooks import EXPORT, MODULES, NOTEBOOKS, ROOT, SOURCES, imported, text
 TOP = {'nbs', 'dsdist', 'tests', 'settings.ini', 'setup.py', 'README.md', 'LICENSE'}
 DEVELOPER_ONLY = {'fastcore', 'nbdev', 'execnb', 'IPython', 'ipykernel', 'ipywidgets', 'nbformat', 'nbclient', 'pytest', 'sphinx'}
 GLOBAL_SEEDS = {'torch.manual_seed', 'torch.seed', 'torch.cuda.manual_seed', 'torch.cuda.manual_seed_all', 'np.random.seed', 'numpy.random.seed', 'random.seed'}
-PICKLES = {'torch.load', 'torch.save', 'np.load', 'numpy.load', 'np.save', 'numpy.save', 'joblib.load', 'joblib.dump'}
+PICKLERS = {'pickle', '_pickle', 'dill', 'cloudpickle', 'shelve', 'joblib'}
+LOADS = {'torch.load', 'torch.serialization.load'}   # with weights_only=True they run nothing
+PICKLES = LOADS | {'torch.save', 'torch.serialization.save', 'torch.jit.load', 'numpy.load', 'numpy.save', 'pandas.read_pickle'}
 LINES, MEDIAN, KILOBYTES = 45, 12, 300   # of an exported cell; of its code, over the notebook's exported cells; of a notebook
 EXPORTED = 250                           # lines that a notebook exports; what grows past that is split
 WIDTH, SHOWN_WIDTH = 100, 88             # columns of a line of code, and of one that a page shows
@@ -47,6 +49,32 @@ def code_lines(src):
     return len({n.lineno for n in nodes if isinstance(n, ast.stmt) and n not in docs})
 
 def calls(nodes): return {ast.unparse(n.func) for n in nodes if isinstance(n, ast.Call)}
+
+def origins(nodes):
+    "What the imported names are, as dotted names"
+    found = {}
+    for n in nodes:
+        if isinstance(n, ast.Import): found |= {a.asname or a.name.split('.')[0]: a.name if a.asname else a.name.split('.')[0] for a in n.names}
+        elif isinstance(n, ast.ImportFrom) and not n.level: found |= {a.asname or a.name: f'{n.module}.{a.name}' for a in n.names}
+    return found
+
+def pickles(nodes):
+    "Whatever reads or writes pickles, under any name, called or not; of `torch.load` calls all but those that say weights_only=True"
+    nodes = list(nodes)
+    known = origins(nodes)
+    safe = {n.func for n in nodes if isinstance(n, ast.Call) and any(k.arg == 'weights_only' and getattr(k.value, 'value', None) is True for k in n.keywords)}
+    for n in nodes:
+        names = []
+        if isinstance(n, (ast.Import, ast.ImportFrom)): names = [m for m, _ in imported([n])]
+        if isinstance(n, ast.ImportFrom) and n.names[0].name == '*': names = [f'{n.module}.load']
+        if isinstance(n, (ast.Name, ast.Attribute)):
+            head, dot, rest = ast.unparse(n).partition('.')
+            names = [known.get(head, head) + dot + rest]
+        if isinstance(n, ast.Constant) and re.fullmatch(r'[\w.]+:\w+', str(n.value)): names = [n.value.replace(':', '.')]   # for `find_object`
+        if isinstance(n, ast.Call) and re.search(r'\b(import_module|__import__|need)$', ast.unparse(n.func)): names = [a.value for a in n.args if isinstance(a, ast.Constant)]
+        for name in names:
+            if name in LOADS and n in safe: continue
+            if name in PICKLES or str(name).split('.')[0] in PICKLERS: yield f"{name} in line {n.lineno}"
 
 def parameters(f):
     a = f.args
@@ -169,8 +197,23 @@ def test_device_blind_seeded_and_safe(name):
     used = calls(nodes(name))
     assert not [c for c in used if c.endswith('.cuda')], "move to a device with .to(device)"
     assert not used & GLOBAL_SEEDS, "derive a generator with dsdist.core.generator"
-    assert not used & PICKLES and not {m for m, _ in imported(nodes(name)) if m.split('.')[0] in ('pickle', 'dill', 'cloudpickle', 'shelve')}
+    assert not [*pickles(nodes(name))], "keep files as safetensors and JSON; a pickle of others is read with weights_only=True"
     assert not used & {'exit', 'sys.exit', 'quit'} or name == 'shell.app', "raise UserError"
+
+
+@pytest.mark.parametrize('src', [
+    'import torch; torch.load(f)', 'import torch; torch.load(f, weights_only=False)', 'import torch; torch.load(f, weights_only=safe)', 'import torch; torch.load(f, **how)',
+    'import torch as t; t.load(f)', 'from torch import load; load(f)', 'from torch import load as read; read(f)', 'from torch import *', 'import torch; torch.save(x, f)',
+    'from torch.serialization import load; load(f)', 'from torch.serialization import load as read; read(f, weights_only=0)', 'from torch.serialization import *', 'import torch; torch.serialization.load(f)',
+    'import torch.serialization as s; s.load(f)', 'from torch import serialization as s; s.load(f)', 'import torch; read = torch.load; read(f)', 'import torch; read(f, how=torch.load, weights_only=True)',
+    'import torch; torch.load(torch.load(f), weights_only=True)', 'import torch; torch.load.__call__(f)', "find_object('torch:load')(f)", "find_object('pickle:loads')(f)", "import_module('pickle')", "importlib.import_module('joblib')",
+    "__import__('dill')", "need('cloudpickle', 'extra')", 'import numpy as np; np.load(f)', 'from numpy import save; save(f, x)', 'import pickle', 'from pickle import loads', 'import joblib.numpy_pickle', 'def f():\n    import shelve'])
+def test_pickles_are_seen(src): assert [*pickles(ast.walk(ast.parse(src)))]
+
+
+@pytest.mark.parametrize('src', ['import torch; torch.load(f, weights_only=True)', "from torch.serialization import load, safe_globals\nwith safe_globals([g]): load(f, map_location='cpu', weights_only=True)",
+    'import torch as t; t.serialization.load(f, mmap=True, weights_only=True)', 'from safetensors.torch import load; load(f)', 'import json; json.load(f)', "find_object('distilled:DistilledSet').load(f)", "text = 'pickle'", 'load(f)'])
+def test_what_is_no_pickle_passes(src): assert not [*pickles(ast.walk(ast.parse(src)))]
 
 
 @module

@@ -1,7 +1,7 @@
 """The shell: what it prints, where, its exit codes, and that a mistake is one sentence and changes nothing.
 
 Most commands run in this process, through the same `main` that the shell calls; a few run as the installed command."""
-import hashlib, json, os, re, shutil, signal, subprocess, sys, sysconfig, tempfile, time
+import hashlib, inspect, json, os, re, shutil, signal, subprocess, sys, sysconfig, tempfile, time
 from functools import partial
 from pathlib import Path
 from typing import get_args, get_origin
@@ -17,8 +17,9 @@ from dsdist.distilled import DistilledSet
 from dsdist.evaluation.students import PROTOCOLS
 from dsdist.matching.paths import Experts, expert_file, load_experts, store_points
 from dsdist.methods import METHODS
-from dsdist.reader import function_options, method_options
+from dsdist.reader import method_options
 from dsdist.shell.app import app, run_line
+from dsdist.shell.make import cli_experts, cli_squeeze
 from dsdist.train.squeeze import Teacher, load_teacher
 
 DSDIST = str(Path(sysconfig.get_path('scripts'))/'dsdist')
@@ -167,6 +168,17 @@ WRONG = [
     ('distill sre2l toy --published cda-imagenet --teacher teacher --out new', 'of the method cda, not of sre2l'),
     ('distill wmdd toy --published wmdd-imagenet --match sliced --out new', 'wmdd-imagenet needs the --teacher'),
     ('squeeze toy --published sre2l-imagenet --out new', "no recipe for its teacher, which is torchvision's resnet18"),
+    ('experts toy --published wmdd-imagenette --out new', 'wmdd-imagenette has no experts: it is a configuration of the method wmdd, which takes no experts'),
+    ('experts toy --published dsa-svhn --out new', 'dsa-svhn has no experts'),
+    ('experts toy --published mtt-mnist --out new', "unknown published configuration 'mtt-mnist'"),
+    ('experts toy --published mtt-cifar10-zca --out new', 'mtt-cifar10-zca depends on the images per class: give --ipc 1, 10 or 50'),
+    ('experts toy --published tesla-cifar10 --ipc 7 --out new', 'tesla-cifar10 depends on the images per class: give --ipc 1, not 7'),
+    ('experts toy --published datm-cifar10 --ipc 7 --out new', 'give --ipc 1, 10, 50, 500 or 1000, not 7'),
+    ('experts toy --ipc 1 --out new', '--ipc belongs to --published'),
+    ('squeeze toy --published mtt-cifar10 --out new', 'mtt-cifar10 has no teacher: it is a configuration of the method mtt, which takes no teacher'),
+    ('distill mtt toy --published mtt-cifar10 --out new', 'mtt-cifar10 needs the --experts that belong to it: see dsdist experts --published mtt-cifar10 --ipc 10'),
+    ('distill datm toy --published datm-cifar10 --out new', 'see dsdist experts --published datm-cifar10\n'),
+    ('distill mtt toy --published mtt-cifar100 --ipc 50 --experts paths --out new', 'mtt-cifar100 depends on the images per class: give --ipc 10, not 50'),
     # trajectories
     (f'{MTT} --experts strange --out new', 'experts of another class order cannot be used'),
     (f'{MTT} --experts large --out new', 'the experts take 3 x 16 x 16 images, the data are 3 x 8 x 8'),
@@ -305,21 +317,24 @@ def test_one_sentence_exit_2_nothing_changed(shop, line, words):
 
 
 # what must be typed for a command to look at its other options, and no more
-TYPED = {'squeeze': 'squeeze toy --out new', 'evaluate': 'evaluate small toy --out new', 'attack': 'attack small toy --out new',
+TYPED = {'squeeze': 'squeeze toy --out new', 'experts': 'experts toy --out new', 'evaluate': 'evaluate small toy --out new', 'attack': 'attack small toy --out new',
          'relabel': 'relabel small --teacher teacher --out new', 'data': 'data toy', 'demo': 'demo --out new',
          **{f'distill {m}': f'distill {m} toy --out new' for m in METHODS}}
 
 
 FORM = {'size': (1, 0), 'channels': (1, 2), 'holdout': (1, 1)}   # option: how many values it takes, and one out of its range
-OTHERS = {'distill': {'ipc': (1, 0), 'seed': (1, None), **FORM}, 'squeeze': {'seed': (1, None), **FORM}, 'data': FORM, 'demo': {'ipc': (1, 0), 'seed': (1, None)},
+OTHERS = {'distill': {'ipc': (1, 0), 'seed': (1, None), **FORM}, 'squeeze': {'seed': (1, None), **FORM}, 'experts': {'ipc': (1, 0), 'seed': (1, None), **FORM}, 'data': FORM, 'demo': {'ipc': (1, 0), 'seed': (1, None)},
           'evaluate': {'seeds': (1, 0), 'seed': (1, None), **FORM}, 'attack': {'seeds': (1, 0), 'n': (1, 0), 'eps': (1, 0), 'reference': (1, 2), 'seed': (1, None), **FORM},
           'relabel': {'views': (1, 0), 'k': (1, None), 'seed': (1, None)}}
+
+
+SETTINGS = {name: inspect.signature(f).parameters['settings'].default.options for name, f in dict(squeeze=cli_squeeze, experts=cli_experts).items()}
 
 
 def impossible(command):
     "Each option of a command that takes numbers, with a text that is none, and with a number out of its range"
     kind, _, method = command.partition(' ')
-    read = method_options(method) if method else function_options('train.squeeze:squeeze') if kind == 'squeeze' else {}
+    read = method_options(method) if method else SETTINGS.get(kind, {})
     asked = {}
     for name, o in read.items():
         if get_origin(o.hint) is tuple and ... not in get_args(o.hint): values = len(get_args(o.hint))
@@ -485,6 +500,23 @@ def test_help_has_an_example(name):
     assert f'\n  {name} ' in fine('--help') == fine('')
 
 
+def test_commands_are_listed_in_the_order_of_the_work():
+    listed = re.findall(r'^  (\w+)  ', fine('--help').partition('Commands:')[2], re.M)
+    assert listed[:7] == ['demo', 'data', 'squeeze', 'experts', 'distill', 'relabel', 'evaluate'] and {*listed} == {*COMMANDS, 'distill'}
+
+
+@pytest.mark.parametrize('line', ['', 'distill', *COMMANDS, *(f'distill {m}' for m in METHODS)])
+def test_help_is_whole_and_speaks_of_the_shell(line):
+    "No sentence is cut off, and no name is one of Python that cannot be looked up there"
+    out = fine(f'{line} --help')
+    assert not re.search(r'[a-z]\.\.\.\n', out), out
+    assert not re.search(r'list\[|\b[A-Z]+_[A-Z]+\b|\bCODECS\b', out.partition('Options:')[2]), out
+
+
+@pytest.mark.parametrize('line', ['', 'distill'])
+def test_a_group_alone_shows_its_help(line): assert run_line(line, 0) == run_line(f'{line} --help', 0)
+
+
 # --- the installed command, as a process of its own ---
 
 @pytest.fixture
@@ -511,9 +543,15 @@ def test_python_m(shop, quiet):
     assert (done.returncode, done.stdout, done.stderr) == (0, f'dsdist {dsdist.__version__}\n', '')
 
 
-def test_help_does_not_wait_for_torch(quiet):
-    code = "import sys\nfrom dsdist.__main__ import main\ntry: main(['distill', '--help'])\nexcept SystemExit as e: assert not e.code\nassert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
-    assert subprocess.run([sys.executable, '-c', code], env=quiet, capture_output=True).returncode == 0
+AT_ONCE = ['distill --help', 'experts toy --published mtt-cifar10', 'experts toy --published dc-svhn', 'squeeze toy --published mtt-cifar10', 'distill mtt toy --published mtt-cifar10',
+           'distill mtt toy --published mtt-cifar10 --ipc 5']
+
+
+@pytest.mark.parametrize('line', AT_ONCE)
+def test_help_and_mistakes_do_not_wait_for_torch(tmp_path, quiet, line):
+    code = "import sys\nfrom dsdist.__main__ import main\ntry: main()\nexcept SystemExit as e: print(e.code, 'torch' in sys.modules or 'matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, '-c', code, *line.split()], cwd=tmp_path, env=quiet, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == ('0 False' if line.endswith('--help') else '2 False'), done.stderr
 
 
 def test_reader_that_goes_away(shop, quiet):

@@ -18,8 +18,8 @@ from ..core import UserError, choose, fingerprint, generator
 from ..coreset.select import start_images
 from ..data.augment import Augment
 from ..data.images import ImageData
-from .gradient import (ClassPairs, class_gradients,
-                                     descend_images, freeze_norms)
+from .classes import (ClassPairs, class_gradients, descend_images,
+                                     freeze_norms)
 from ..methods import Made, Run, method
 from ..models.networks import make_model
 from ..models.taps import Taps
@@ -27,12 +27,28 @@ from ..ot.exact import wasserstein2
 from ..ot.sliced import directions, median_distance, mmd2, sliced_wasserstein
 from ..settings import Settings, setting
 from ..spaces import Normalize
+from ..tracking import RunLog, Tracking
 from ..work import Work
+
+# %% ../../nbs/matching/69_distribution.ipynb #f3853c86
+def _mean(x, y, L, gen): return (x.mean(0)-y.mean(0)).square().sum()
+
+def _transport(x, y, L, gen): return wasserstein2(x, y)
+
+def _sliced(x, y, L, gen):
+    d = x.shape[1]
+    theta = directions(L, d, gen).to(x)
+    return d*sliced_wasserstein(x, y, theta)
+
+# %% ../../nbs/matching/69_distribution.ipynb #6ed4e8ff
+def _kernel(x, y, L, gen):
+    h = median_distance(y)
+    return h*h*mmd2(x, y, bandwidth=h)
 
 # %% ../../nbs/matching/69_distribution.ipynb #fd4ee1ac
 def characteristic_gap(x:Tensor, # points `(m,d)`
                        y:Tensor, # points `(n,d)`
-                       frequencies:Tensor # `(L,d)`
+                       t:Tensor # frequencies `(L,d)`
                        )->Tensor: # scalar from 0 to 4, differentiable
     """How much the characteristic functions of two clouds differ: the mean square.
 
@@ -42,38 +58,29 @@ def characteristic_gap(x:Tensor, # points `(m,d)`
     Args:
         x: points `(m,d)`
         y: points `(n,d)`
-        frequencies: `(L,d)`
+        t: frequencies `(L,d)`
 
     Returns:
         scalar from 0 to 4, differentiable
     """
-    def values(z):
-        angle = z@frequencies.to(z).mT
-        return torch.stack([angle.cos().mean(0), angle.sin().mean(0)])
-    return (values(x)-values(y)).square().sum(0).mean()
+    def phi(z):
+        phase = z@t.to(z).mT
+        return torch.stack([phase.cos().mean(0), phase.sin().mean(0)])
+    return (phi(x)-phi(y)).square().sum(0).mean()
 
-# %% ../../nbs/matching/69_distribution.ipynb #1ee86054
-def _sliced(x, y, n, gen):
-    d = x.shape[1]
-    return d*sliced_wasserstein(x, y, directions(n, d, gen).to(x))
-
-def _kernel(x, y, n, gen):
+# %% ../../nbs/matching/69_distribution.ipynb #6af2640d
+def _characteristic(x, y, L, gen):
     h = median_distance(y)
-    return h*h*mmd2(x, y, bandwidth=h)
-
-def _characteristic(x, y, n, gen):
-    h = median_distance(y)
-    t = torch.randn(n, x.shape[1], generator=gen)/h
+    t = torch.randn(L, x.shape[1], generator=gen)/h
     return h*h*characteristic_gap(x, y, t)
 
-_GAPS = {'mean': lambda x, y, n, gen: (x.mean(0)-y.mean(0)).square().sum(),
-         'w2': lambda x, y, n, gen: wasserstein2(x, y),
-         'sliced': _sliced, 'mmd': _kernel, 'cf': _characteristic}
+# %% ../../nbs/matching/69_distribution.ipynb #1ee86054
+_GAPS = dict(mean=_mean, w2=_transport, sliced=_sliced, mmd=_kernel, cf=_characteristic)
 
 def cloud_gap(name:str, # `'mean'`, `'w2'`, `'sliced'`, `'mmd'` or `'cf'`
               x:Tensor, # points `(m,d)`
               y:Tensor, # points `(n,d)`, the real ones
-              n:int, # random directions, or frequencies
+              L:int, # random directions, or frequencies
               gen:torch.Generator # draws them, on the CPU
               )->Tensor: # scalar, 0 or more, in squared units of the points
     """A distance of two clouds, differentiable in `x`.
@@ -85,13 +92,13 @@ def cloud_gap(name:str, # `'mean'`, `'w2'`, `'sliced'`, `'mmd'` or `'cf'`
         name: `'mean'`, `'w2'`, `'sliced'`, `'mmd'` or `'cf'`
         x: points `(m,d)`
         y: points `(n,d)`, the real ones
-        n: random directions, or frequencies
+        L: random directions, or frequencies
         gen: draws them, on the CPU
 
     Returns:
         scalar, 0 or more, in squared units of the points
     """
-    return _GAPS[choose('distance', name, _GAPS)](x, y, n, gen)
+    return _GAPS[choose('distance', name, _GAPS)](x, y, L, gen)
 
 # %% ../../nbs/matching/69_distribution.ipynb #2691cd66
 @dataclass(frozen=True)
@@ -150,6 +157,7 @@ def dm(data:ImageData, # what to distill; only its training part is touched
        source:None, # none is needed
        run:Run, # seed, device, folders
        *,
+       tracking:Tracking=Tracking(), # what to log
        matching:DistributionMatching=DistributionMatching() # how it is matched
        )->Made: # in normalized space, with the loss of every change
     """Match the features of each class under networks with random weights.
@@ -165,6 +173,7 @@ def dm(data:ImageData, # what to distill; only its training part is touched
         ipc: images per class
         source: none is needed
         run: seed, device, folders
+        tracking: what to log
         matching: how it is matched
 
     Returns:
@@ -175,9 +184,10 @@ def dm(data:ImageData, # what to distill; only its training part is touched
     images,labels = start_images(data, ipc, m.start, space, run)
     pairs = ClassPairs(data, labels, space, m.augment, m.real, run)
     key = fingerprint(data.fingerprint, images, labels, run.seed, m.to_card())
+    open_log = partial(RunLog, tracking, f'dm-{key}', space=space)
     def make(job):
         step = partial(_distribution_step, data, m, pairs)
         x = images.to(pairs.device)
-        return descend_images(job, x, m.iterations, m.lr_images, step)
+        return descend_images(job, x, m.iterations, m.lr_images, step, open_log)
     made = Work(run.work).job(f'dm-{key}', make, desc='dm', units=m.iterations)
     return Made(made['images'], labels, space=space, card=dict(losses=made['losses']))

@@ -185,8 +185,9 @@ EXPERT_SCRIPT = Recipe(steps=None, epochs=50, batch_size=256, lr=.01, weight_dec
                        optimizer='sgd-plain', warmup=0., schedule='constant',
                        augment=DSA)
 _DIGITS = Augment(dsa='color_crop_cutout_scale_rotate')
-DC_SCRIPT = GradientMatching(iterations=1000, arch='convnet3') # counts networks
-DSA_SCRIPT = replace(DSA_MATCHING, iterations=1000, arch='convnet3', augment=DSA)
+_PAIRS = dict(iterations=1000, arch='convnet3', lr_images=.1) # counts networks
+DC_SCRIPT = GradientMatching(**_PAIRS)
+DSA_SCRIPT = replace(DSA_MATCHING, augment=DSA, **_PAIRS)
 DSA_DIGITS_SCRIPT = replace(DSA_SCRIPT, augment=_DIGITS)
 DM_SCRIPT = DistributionMatching(iterations=20_000, augment=DSA)
 

@@ -16,9 +16,9 @@ from ..core import UserError, check_device, choose, find_object, speak
 from ..methods import SOURCE_KINDS, all_methods, find_method, settings_of
 from ..reader import gather_settings, method_options, registry_names
 from .app import (aligned, app, check_ipc, command, describe_set, expect,
-                              expect_ending, expect_number, parameter_notes,
-                              published_of, shell_function)
-from .make import published_fields, warn_size
+                              expect_ending, expect_number, first_sentence,
+                              parameter_notes, published_of, shell_function)
+from .make import check_line, published_fields, warn_size
 from .options import (DataName, Output, RunOptions, SettingsOf,
                                   check_options, flag, option_of)
 from ..work import Work, place_in_team
@@ -34,12 +34,18 @@ class _Methods(typer.core.TyperGroup):
         example = f"dsdist distill {name} digits --ipc 10{source} --out distilled"
         words = f"{m.summary[:1].upper()}{m.summary[1:]}. {m.paper}."
         one = typer.Typer(rich_markup_mode=None, add_completion=False)
-        register = one.command(name, help=words, epilog=f"Example: {example}")
+        register = one.command(name, help=words, short_help=first_sentence(words),
+                               epilog=f"Example: {example}")
         register(_method_command(name))
         return typer.main.get_command(one)
 
 # %% ../../nbs/shell/95_distill.ipynb #85a3e86d
-_group = typer.Typer(cls=_Methods, rich_markup_mode=None, no_args_is_help=True)
+_group = typer.Typer(cls=_Methods, rich_markup_mode=None)
+
+@_group.callback(invoke_without_command=True)
+def _list(ctx:typer.Context):
+    if ctx.invoked_subcommand is None: print(ctx.get_help())
+
 app.add_typer(_group, name='distill',
               help='Distill a data set. A run that was killed goes on when the same '
                    'command is typed again.',
@@ -87,7 +93,7 @@ def _distill(name, settings, *, data, ipc, source, run, out, published=None,
     m,(rank,_) = find_method(name),place_in_team()
     data.check()
     check_ipc(ipc)
-    _check_published(name, published, source)
+    _check_published(name, published, source, ipc)
     expect(source, m.source)
     out.check(source, settings.get('log_to'), *data.folders(), folder=True)
     source = source and find_object(SOURCE_KINDS[m.source].load)(source, run.device)
@@ -102,6 +108,9 @@ def _distill(name, settings, *, data, ipc, source, run, out, published=None,
     if work.found() and not rank:
         speak("found the unfinished work of an earlier run in "
               f"{work.folder.parent.name}: going on from there")
+    if m.source and source is None:
+        speak(f"no --{m.source} was given: training what is needed first, with the "
+              "default settings and for this set alone")
     ds = call(images, ipc, source, seed=run.seed, device=run.device, work=work.folder,
               cache=cache, **given)
     if rank: return None,None
@@ -111,7 +120,7 @@ def _distill(name, settings, *, data, ipc, source, run, out, published=None,
     return describe_set(ds, out.path)
 
 # %% ../../nbs/shell/95_distill.ipynb #22ad46e5
-def _check_published(method, name, source):
+def _check_published(method, name, source, ipc):
     "A published configuration must be of the method, and its source must be there."
     if name is None: return
     entry = published_fields(name)
@@ -119,11 +128,13 @@ def _check_published(method, name, source):
     if other != method:
         raise UserError(f"{name} is a published configuration of the method {other}, "
                         f"not of {method}")
+    check_line(name, ipc)
     kind = find_method(method).source
     if source is not None or kind is None: return
     if kind == 'experts':
-        raise UserError(f"{name} needs the --experts that belong to it: in Python, "
-                        f"find_published({name!r}).experts(data, ipc) trains them")
+        how = '' if entry['whole'].default else f" --ipc {ipc}"
+        raise UserError(f"{name} needs the --experts that belong to it: see "
+                        f"dsdist experts --published {name}{how}")
     own = entry['recipe'].default
     how = (f"see dsdist squeeze --published {name}" if own
            else f"torchvision's {entry['arch'].default}, saved as a Teacher")
@@ -152,7 +163,7 @@ def cli_relabel(set:Path, # folder of a distilled set
                 out:Output=Output(..., 'labels') # file to write with stored, folder
                                                  # with mean and replay
                 )->tuple: # facts and text
-    """Give a distilled set a teacher's labels, and say how many bytes they take.
+    """Give a distilled set a teacher's labels. Says how many bytes they take.
 
     Raises `UserError` when `out` is in the way, for an option that the kind does not
     know, and as `DistilledSet.load`, `load_teacher`, `relabel`, `mean_labels` and

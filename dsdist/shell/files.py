@@ -53,7 +53,7 @@ def cli_show(set:Path, # folder of a distilled set
 @command('data folder:pets --size 64')
 def cli_data(name:DataName # digits, toy, cifar10, ..., folder:PATH or hf:OWNER/NAME
              )->tuple: # facts and text
-    """Say what is in a data set: classes, counts, size, mean and standard deviation,
+    """Say what is in a data set. Classes, counts, size, mean and standard deviation,
     fingerprint.
 
     Raises `UserError` as `load_data` does.
@@ -247,8 +247,8 @@ def _beside(ds, path, images, teacher, device):
 # %% ../../nbs/shell/97_files.ipynb #47867660
 @command('methods')
 def cli_methods()->tuple: # facts and text
-    """List the methods that `dsdist distill` knows, their settings and defaults, and
-    what was published.
+    """List the methods, their settings, and what was published. The settings are
+    options of dsdist distill, with their defaults.
 
     Raises `UserError` when a method of another package cannot be loaded.
 
@@ -279,6 +279,7 @@ def _quoted(c):
     v = {k: o.default for k,o in c.items()}
     shares = ', '.join(f'{a} % at {k}' for k,a in v['accuracy'].items())
     of = f"{v['data']} at {v['size']} pixels, {v['arch']}"
+    if v['lines']: of += f", for --ipc {', '.join(map(str, v['lines']))}"
     return f"{of}; published: {shares} per class"
 
 def _wrapped(settings):
@@ -357,7 +358,7 @@ def cli_datasets()->tuple: # facts and text
 
 # %% ../../nbs/shell/97_files.ipynb #75228cd4
 @command('bench anchors --quick')
-def cli_bench(name:str, # which: see the error for a name that does not exist
+def cli_bench(name:str, # anchors, scale, recover, metagrad, students or experts
               quick:bool=False # small sizes: a look in seconds, not a measurement
               )->tuple: # facts and text
     """Time both sides of a claim. Says first what it costs; without --quick some
@@ -366,7 +367,7 @@ def cli_bench(name:str, # which: see the error for a name that does not exist
     Raises `UserError` for an unknown benchmark.
 
     Args:
-        name: which: see the error for a name that does not exist
+        name: anchors, scale, recover, metagrad, students or experts
         quick: small sizes: a look in seconds, not a measurement
 
     Returns:

@@ -15,6 +15,7 @@ from ..reader import registry_entries, registry_names
 from .app import (check_arch, command, expect, expect_number, score_facts,
                               scores_text, shown_if_lost)
 from .evidence import check_evidence, gather_evidence, read_radius
+from .make import teacher_cost
 from .options import DataName, Output, RunOptions, SettingsOf, flag
 from ..work import Work, place_in_team
 
@@ -29,7 +30,8 @@ def cli_evaluate(set:Path, # folder of a distilled set
                  protocol:list[str]=['hard'], # how students learn, see dsdist
                                               # protocols; repeat it for more
                  teacher:Path|None=None, # folder of a teacher, for soft labels and the
-                                         # nearest real images
+                                         # nearest real images; if not given, one is
+                                         # trained for the latter
                  labels:Path|None=None, # file of stored labels, instead of the
                                         # teacher's answers for the set
                  baselines:bool=True, # also judge random real, nearest real and full
@@ -48,7 +50,8 @@ def cli_evaluate(set:Path, # folder of a distilled set
         arch: network of the students; repeat it for more
         seeds: students for each set, network and protocol
         protocol: how students learn, see dsdist protocols; repeat it for more
-        teacher: folder of a teacher, for soft labels and the nearest real images
+        teacher: folder of a teacher, for soft labels and the nearest real images; if not given,
+            one is trained for the latter
         labels: file of stored labels, instead of the teacher's answers for the set
         baselines: also judge random real, nearest real and full data
         run: seed of the first student, and device
@@ -160,7 +163,8 @@ def _rivals(j, work):
 
 # %% ../../nbs/shell/96_judge.ipynb #bbc78a49
 def _trained(j, work):
-    speak("no --teacher was given: training one, to find the nearest real images")
+    speak("no --teacher was given: training one to find the nearest real images, "
+          f"{teacher_cost(j.data, j.device)}; --no-baselines needs none")
     squeeze = find_object('train.squeeze:squeeze')
     return squeeze(j.data, device=j.device, work=work.folder)
 

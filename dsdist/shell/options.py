@@ -45,14 +45,17 @@ def option_of(o:Option # a setting
     Returns:
         an option for typer, `None` when not given
     """
-    kind = _shell_type(o.hint)
-    option = _switch(o.name) if kind is bool else flag(o.name)
-    shown = default_in_words(o.default)
-    text = f"{_help(o)}  [default: {shown}]" if shown else _help(o)
-    info = typer.Option(option, help=text, show_default=False)
-    return _keyword(o.name, Optional[kind], info, None)
+    return _option(o.name, Optional[_shell_type(o.hint)], _help(o), o.default, None)
 
-def _switch(name): return f"{flag(name)}/--no-{flag(name)[2:]}"
+def _option(name, kind, text, shown, default, two=True):
+    "An option, or a switch for yes and no; the help shows what stands without it."
+    if words := default_in_words(shown): text = f"{text}  [default: {words}]"
+    kinds = kind,*get_args(kind)
+    several = [get_args(k) for k in kinds if get_origin(k) in (list, tuple)]
+    metavar = ' '.join(f'<{k.__name__.lower()}>' for ks in several for k in ks) or None
+    option = flag(name)+(f"/--no-{flag(name)[2:]}" if two and bool in kinds else '')
+    info = typer.Option(option, help=text, show_default=False, metavar=metavar)
+    return _keyword(name, kind, info, default)
 
 def _keyword(name, kind, info, default): # a parameter as typer reads it
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default,
@@ -84,15 +87,15 @@ def default_in_words(value # a default
     Returns:
         as the help shows it; empty when nothing is set
     """
-    if value is None or value is False: return ''
+    if any(value is nothing for nothing in (None, False, ...)): return ''
     if value is True: return 'on'
+    if isinstance(value, list): return ', '.join(value)
     return ' '.join(f'{v:g}' for v in value) if isinstance(value, tuple) else str(value)
 
 # %% ../../nbs/shell/88_options.ipynb #dbd46aa4
 def _help(o):
     "What a setting means, the names to choose from, and its range."
-    names = [str(c) for c in _choices(o.hint)]
-    limits = range_in_words(o.limits)
+    names,limits = [*map(str, _choices(o.hint))],range_in_words(o.limits)
     listed = '' if all(n in o.doc for n in names) else f": {', '.join(names)}"
     return o.doc+listed+(f"; {limits}" if limits else '')
 
@@ -272,12 +275,12 @@ class SettingsOf(dict):
 
     Args:
         where: the function, as `'module:name'`
-        without: groups of settings to leave out
+        without: settings and groups of them to leave out
         given: what was given
     """
     def __init__(self,
                  where:str, # the function, as `'module:name'`
-                 without:tuple=('run',), # groups of settings to leave out
+                 without:tuple=('run',), # settings and groups of them to leave out
                  given:dict|None=None # what was given
                  ):
         super().__init__(given or {})
@@ -285,7 +288,7 @@ class SettingsOf(dict):
 
     @property
     def options(self)->dict: # name -> `Option`
-        """All settings, read from the source of the function.
+        """All settings but those left out, read from the source of the function.
 
         Args:
             self: name -> `Option`
@@ -294,7 +297,7 @@ class SettingsOf(dict):
             name -> `Option`
         """
         found = function_options(self.where)
-        return {k: o for k,o in found.items() if not {*o.path[:1]} & {*self.without}}
+        return {k: o for k,o in found.items() if not {k, *o.path[:1]} & {*self.without}}
 
     def arguments(self,
                   **groups # settings objects that stand in for the function's defaults
@@ -349,18 +352,15 @@ def _options(s):
 
 # %% ../../nbs/shell/88_options.ipynb #9fd889eb
 def _plain(name, kind, default, note):
-    "An argument, or an option when there is a default; a switch that is on gets two."
+    "An argument, or an option when there is a default; `--force` has no opposite."
     if default is inspect.Parameter.empty:
         argument = typer.Argument(help=note, metavar=name.upper())
         return _keyword(name, kind, argument, default)
-    on = kind is bool and default is not False
-    option = _switch(name) if on else flag(name)
-    return _keyword(name, kind, typer.Option(option, help=note), default)
+    return _option(name, kind, note, default, default, two=default is not False)
 
 # %% ../../nbs/shell/88_options.ipynb #1cf7dac5
 _FORM = {'root': (Path, 'folder of the files, instead of ~/.cache/dsdist'),
-         'size': (int, 'bring all images to this side in pixels: shorter side, '
-                       'then center crop'),
+         'size': (int, 'bring images to this side: shorter side, then center crop'),
          'channels': (int, 'bring all images to 1 (gray) or 3 (RGB)'),
          'holdout': (float, 'share to test on, of a folder without test images')}
 
@@ -371,8 +371,7 @@ def _data_parameters(p, note):
 
 def _output_parameters(p, note):
     "Only the output called `out` can be forced; others follow it."
-    path = p.default.path
-    out = _plain(p.name, Optional[Path] if path is None else Path, path, note)
+    out = _plain(p.name, Optional[Path], p.default.path, note)
     force = 'replace what is at --out, if dsdist wrote it'
     return [out, _plain('force', bool, False, force)] if p.name == 'out' else [out]
 
