@@ -3,8 +3,8 @@
 python nbs/_site/export.py
 
 nbdev writes the modules. Then this file does what nbdev does not: the comment behind each parameter goes into the
-docstring, where help() and editors find it; __init__.pyi lists all public names for the lazy package; modules whose
-notebook is gone are deleted.
+docstring, where help() and editors find it; __init__.pyi lists all public names for the lazy package, but those of
+the shell; modules whose notebook is gone are deleted.
 """
 import ast, re, textwrap
 from pathlib import Path
@@ -97,7 +97,7 @@ def export():
             path.unlink()
             continue
         path.write_text(explained(source), encoding='utf-8')
-        if path.parent == lib and path.name.startswith('__'): continue
+        if path.parent == lib and path.name.startswith('__') or path.parent == lib/'shell': continue # what the shell is made of is not for Python
         stub += [f'from .{module_name(path, lib)} import {n} as {n}' for n in public_names(source)]
     (lib/'__init__.pyi').write_text('\n'.join(stub)+'\n', encoding='utf-8')
     (lib/'py.typed').touch()
