@@ -19,6 +19,7 @@ from .metagrad import unroll
 from ..methods import Run
 from ..models.networks import make_model
 from ..settings import spread
+from ..spaces import Normalize, in_space
 
 # %% ../../nbs/matching/74_attribution.ipynb #9fb9776c
 @dataclass
@@ -70,9 +71,10 @@ def _left_out(t):
 # %% ../../nbs/matching/74_attribution.ipynb #2d5ada89
 def _trials(ds, data, arch, steps, lr, seeds, run):
     "A training for each seed."
-    device,space = pick_device(run.device),ds.space
+    device = pick_device(run.device)
+    if ds.space.kind == 'pixels': ds = in_space(ds, Normalize(data.mean, data.std))
     real = data.train.gather(torch.arange(len(data.train))).float()/255
-    judge = space(real).to(device),data.train.labels.to(device)
+    judge = ds.space(real).to(device),data.train.labels.to(device)
     y = F.one_hot(ds.labels, data.n_classes).float() if ds.soft is None else ds.soft
     for seed in seeds:
         body = make_model(arch, data, seed, 'attribution').body.to(device).train()
