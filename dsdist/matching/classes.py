@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ClassPairs', 'class_gradients', 'set_norms', 'freeze_norms', 'descend_images']
 
-# %% ../../nbs/matching/65_classes.ipynb #8ae49a43
+# %% ../../nbs/matching/65_classes.ipynb #ae97f8e7
 import copy
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ from ..methods import Run
 from ..spaces import Space
 from ..work import Job
 
-# %% ../../nbs/matching/65_classes.ipynb #2b7808e6
+# %% ../../nbs/matching/65_classes.ipynb #ef57f88c
 class ClassPairs:
     """Real images of a class, drawn anew each time, beside the synthetic ones.
 
@@ -92,7 +92,7 @@ class ClassPairs:
         gen = generator(self.seed, *address, 'sample')
         return torch.cat([self._real(c, n, gen) for c in range(len(self.rows))])
 
-# %% ../../nbs/matching/65_classes.ipynb #ad8534fc
+# %% ../../nbs/matching/65_classes.ipynb #561130e3
 def class_gradients(pairs:ClassPairs, # where both sides come from
                     images:Tensor, # all synthetic images `(n,C,S,S)`
                     gap:Callable, # `(real, synthetic, c) -> scalar`
@@ -116,9 +116,10 @@ def class_gradients(pairs:ClassPairs, # where both sides come from
         loss = gap(*pairs.draw(own, c, *address), c)
         gradient[rows], = torch.autograd.grad(loss, own)
         total += loss.detach()
+        del loss # and its record, before the next class
     return total,gradient
 
-# %% ../../nbs/matching/65_classes.ipynb #d0931571
+# %% ../../nbs/matching/65_classes.ipynb #a168838a
 def set_norms(model:nn.Module, # any network
               training:bool # statistics of a batch, or those that are held
               )->list: # its batch norms
@@ -135,7 +136,7 @@ def set_norms(model:nn.Module, # any network
     for m in norms: m.train(training)
     return norms
 
-# %% ../../nbs/matching/65_classes.ipynb #5d2303ec
+# %% ../../nbs/matching/65_classes.ipynb #b82f2f31
 def freeze_norms(model:nn.Module, # in eval mode
                  x:Tensor # images `(n,C,S,S)`
                  )->None:
@@ -149,7 +150,7 @@ def freeze_norms(model:nn.Module, # in eval mode
     with torch.no_grad(): model(x)
     set_norms(model, False)
 
-# %% ../../nbs/matching/65_classes.ipynb #47b2f9f4
+# %% ../../nbs/matching/65_classes.ipynb #162e0cd9
 def descend_images(job:Job, # of the engine
                    images:Tensor, # what they begin as `(n,C,S,S)`, on the device
                    iterations:int, # how often they change
@@ -191,7 +192,7 @@ def descend_images(job:Job, # of the engine
     losses = [round(v, 6) for v in state['losses'].tolist()]
     return dict(images=state['images'].cpu(), losses=losses)
 
-# %% ../../nbs/matching/65_classes.ipynb #587b2577
+# %% ../../nbs/matching/65_classes.ipynb #0eb71bd4
 def _change(it, state, lr, step):
     "One step of SGD with momentum."
     state['losses'][it],gradient = step(it, state)

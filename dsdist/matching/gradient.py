@@ -120,7 +120,7 @@ def _task(data, labels, space, m, run, ipc):
              for given,usual in zip((m.outer, m.inner), loop_counts(ipc))]
     return _Task(labels.to(device), pairs, m, flat, loops)
 
-# %% ../../nbs/matching/75_gradient.ipynb #85f625f3
+# %% ../../nbs/matching/75_gradient.ipynb #30530585
 def _uphill(t, theta, x, y):
     "The step from images to where their loss is larger, `(n,C,S,S)`, in their space."
     x = x.detach().requires_grad_()
@@ -136,7 +136,7 @@ def _loss(t, theta, x, y):
     moved = x.detach()+_uphill(t, theta, x, y)
     return (1-w)*loss+w*t.flat(theta, moved, y)
 
-# %% ../../nbs/matching/75_gradient.ipynb #843bf05e
+# %% ../../nbs/matching/75_gradient.ipynb #6671e307
 def _slope(t, theta, x, c, **how):
     "Gradient of the loss on images of a class in the weights, `(P,)`."
     y = torch.full((len(x),), c, device=x.device)
@@ -153,7 +153,7 @@ def _gap(t, g, h): # distance of two gradients, as vectors
            for v in (g, h))
     return gradient_distance(a, b)
 
-# %% ../../nbs/matching/75_gradient.ipynb #a320a5ec
+# %% ../../nbs/matching/75_gradient.ipynb #5382a2bf
 def _class_distance(t, theta, real, synthetic, c):
     "The distance of the gradients on both sides of a class."
     plain = replace(t, m=replace(t.m, guard=0.))
