@@ -564,7 +564,9 @@ def test_reader_that_goes_away(shop, quiet):
 
 def test_ctrl_c(shop, quiet):
     line = [DSDIST, 'distill', 'wmdd', 'toy', '--ipc', '2', '--teacher', 'teacher', '--steps', '100000', '--out', 'never']
-    p = subprocess.Popen(line, cwd=shop, env={**quiet, 'OMP_NUM_THREADS': '1'}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def heed(): signal.signal(signal.SIGINT, signal.SIG_DFL)   # which shells tell what runs in the background to ignore
+    p = subprocess.Popen(line, cwd=shop, env={**quiet, 'OMP_NUM_THREADS': '1'}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         preexec_fn=heed)
     try:
         end = time.monotonic() + 120
         while not list(shop.glob('.never.work/*/*.safetensors')) and p.poll() is None and time.monotonic() < end: time.sleep(.05)
