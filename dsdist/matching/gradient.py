@@ -77,7 +77,7 @@ class GradientMatching(Settings):
     "How gradients are matched."
     iterations:int = setting(100, 'changes of the images', least=1)
     arch:str = setting('convnet2-w64', 'network whose gradients are matched; convnet3 '
-                       'as published suits 32 pixels, and fails on 8')
+                       'as published suits 32 pixels, and is poor on 8')
     outer:int|None = setting(None, 'changes of the images for each network; None: as '
                              'many as images per class, at most 50', least=1)
     inner:int|None = setting(None, "epochs of a network's training between changes; "
