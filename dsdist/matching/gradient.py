@@ -7,7 +7,7 @@ __all__ = ['DSA_MATCHING', 'gradient_distance', 'loop_counts', 'GradientMatching
 
 # %% ../../nbs/matching/75_gradient.ipynb #ed1a6d6c
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -121,32 +121,32 @@ def _task(data, labels, space, m, run, ipc):
     return _Task(labels.to(device), pairs, m, flat, loops)
 
 # %% ../../nbs/matching/75_gradient.ipynb #30530585
-def _uphill(t, theta, x, y):
-    "The step from images to where their loss is larger, `(n,C,S,S)`, in their space."
-    x = x.detach().requires_grad_()
-    g, = torch.autograd.grad(t.flat(theta.detach(), x, y), x)
+def _uphill(t, g):
+    "A step along the gradient in images, `(n,C,S,S)`, both in the images' space."
     std = t.pairs.space.std # a step in pixels is this much shorter than in the space
-    length = t.m.guard_step*math.sqrt(x[0].numel())
+    length = t.m.guard_step*math.sqrt(g[0].numel())
     return length*unit_rows(g/std)/std
 
-def _loss(t, theta, x, y):
+def _guarded(t, theta, x, y):
     "The mean loss on some images, with GUARD's term when there is a weight."
-    loss,w = t.flat(theta, x, y),t.m.guard
-    if not w: return loss
-    moved = x.detach()+_uphill(t, theta, x, y)
-    return (1-w)*loss+w*t.flat(theta, moved, y)
+    w = t.m.guard
+    if not w: return t.flat(theta, x, y)
+    x = x.detach().requires_grad_()
+    loss = t.flat(theta, x, y)
+    g, = torch.autograd.grad(loss, x, retain_graph=True)
+    return (1-w)*loss+w*t.flat(theta, x.detach()+_uphill(t, g), y)
 
 # %% ../../nbs/matching/75_gradient.ipynb #6671e307
-def _slope(t, theta, x, c, **how):
-    "Gradient of the loss on images of a class in the weights, `(P,)`."
+def _slope(loss, theta, x, c, **how):
+    "Gradient of `loss(theta, x, y)` on images of a class in the weights, `(P,)`."
     y = torch.full((len(x),), c, device=x.device)
-    return torch.autograd.grad(_loss(t, theta, x, y), theta, **how)[0]
+    return torch.autograd.grad(loss(theta, x, y), theta, **how)[0]
 
 def _chunks(t, x): # micro-batches, with their shares
     return [(u, len(u)/len(x)) for u in x.split(t.m.microbatch or len(x))]
 
-def _mean_slope(t, theta, x, c): # in micro-batches, without a record
-    return sum(share*_slope(t, theta, u, c) for u,share in _chunks(t, x))
+def _mean_slope(t, loss, theta, x, c): # in micro-batches, without a record
+    return sum(share*_slope(loss, theta, u, c) for u,share in _chunks(t, x))
 
 def _gap(t, g, h): # distance of two gradients, as vectors
     a,b = ([p.view(s) for s,p in zip(t.flat.shapes.values(), v.split(t.flat.counts))]
@@ -156,22 +156,21 @@ def _gap(t, g, h): # distance of two gradients, as vectors
 # %% ../../nbs/matching/75_gradient.ipynb #5382a2bf
 def _class_distance(t, theta, real, synthetic, c):
     "The distance of the gradients on both sides of a class."
-    plain = replace(t, m=replace(t.m, guard=0.))
-    h = _mean_slope(t, theta, real, c)
+    h = _mean_slope(t, partial(_guarded, t), theta, real, c)
     if len(synthetic) <= (t.m.microbatch or len(synthetic)):
-        return _gap(t, _slope(plain, theta, synthetic, c, create_graph=True), h)
+        return _gap(t, _slope(t.flat, theta, synthetic, c, create_graph=True), h)
     x = synthetic.detach()
-    g = _mean_slope(plain, theta, x, c).requires_grad_()
+    g = _mean_slope(t, t.flat, theta, x, c).requires_grad_()
     distance = _gap(t, g, h)
     v, = torch.autograd.grad(distance, g)
-    pulls = [share*_pull(plain, theta, u, c, v) for u,share in _chunks(t, x)]
+    pulls = [share*_pull(t.flat, theta, u, c, v) for u,share in _chunks(t, x)]
     tie = (synthetic*torch.cat(pulls)).sum() # its gradient is that of the distance
     return distance.detach()+tie-tie.detach()
 
-def _pull(t, theta, x, c, v):
+def _pull(loss, theta, x, c, v):
     "The gradient in some images of the product of their slope and `v`."
     x = x.requires_grad_()
-    return torch.autograd.grad(_slope(t, theta, x, c, create_graph=True)@v, x)[0]
+    return torch.autograd.grad(_slope(loss, theta, x, c, create_graph=True)@v, x)[0]
 
 # %% ../../nbs/matching/75_gradient.ipynb #2baa2b45
 def _weights(t, it, state):
@@ -194,7 +193,7 @@ def _inner_step(t, theta, x, rows, gen):
     views = t.m.augment.draw(len(x), x.shape[-1], gen).images(x)
     y = t.labels[rows.to(x.device)]
     theta = theta.requires_grad_()
-    loss = _loss(t, theta, views, y)
+    loss = _guarded(t, theta, views, y)
     return theta.detach()-t.m.lr*torch.autograd.grad(loss, theta)[0]
 
 # %% ../../nbs/matching/75_gradient.ipynb #0a894bea

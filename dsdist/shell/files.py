@@ -23,6 +23,7 @@ from ..models.names import NETWORKS, NORM_SUFFIXES
 from .app import (aligned, check_arch, command, describe_set, expect,
                               published_of)
 from .judge import belongs
+from .distill import expect_taken
 from .options import DataName, Output, default_in_words, flag
 
 # %% ../../nbs/shell/97_files.ipynb #cedb5dca
@@ -126,10 +127,7 @@ _FROM = Annotated[str, typer.Option('--from', help=(
 def _check_import(project, given):
     "Refuse options that a project does not take."
     takes = _TAKES[choose('project', project, _TAKES)]
-    for name in given:
-        if name in takes: continue
-        raise UserError(f"--from {project} has no setting {flag(name)}: it takes "
-                        f"{', '.join(map(flag, takes)) or 'none'}")
+    expect_taken(f'--from {project}', given, takes)
     check_arch(given.get('arch'))
 
 # %% ../../nbs/shell/97_files.ipynb #96facf6e
