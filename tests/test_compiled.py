@@ -10,6 +10,12 @@ from dsdist.decoupled.wmdd import wmdd
 from dsdist.train.squeeze import squeeze
 
 
+@pytest.fixture(autouse=True)
+def compile_anew(monkeypatch, tmp_path):
+    "What was compiled for other instructions of a processor, and kept, gives NaN here"
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))
+
+
 needs_compiler = pytest.mark.skipif(shutil.which('g++') is None and shutil.which('clang++') is None, reason='torch.compile needs a C++ compiler')
 
 
