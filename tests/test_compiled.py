@@ -12,7 +12,7 @@ from dsdist.train.squeeze import squeeze
 
 @pytest.fixture(autouse=True)
 def compile_anew(monkeypatch, tmp_path):
-    "What was compiled for other instructions of a processor, and kept, gives NaN here"
+    "Not with kernels that an earlier run left behind: made for AVX-512 and run under AVX2, they gave NaN"
     monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))
 
 
